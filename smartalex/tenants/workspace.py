@@ -1,0 +1,32 @@
+"""A workspace, and the immutable picture of all of them that admission works from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from smartalex.tenants.agent import Agent
+from smartalex.tenants.did import Did
+from smartalex.tenants.directory import Directory
+from smartalex.tenants.trunk import Trunk
+
+
+@attrs.frozen
+class Workspace:
+    """One customer."""
+
+    id: str
+    name: str
+    directory: Directory
+
+
+@attrs.frozen
+class Tenancy:
+    """Everything tenants own, read from the store at one revision; replaced as a whole, never changed."""
+
+    revision: int
+    workspaces: Mapping[str, Workspace]
+    trunks: Mapping[str, Trunk]
+    dids: tuple[Did, ...]
+    agents: Mapping[str, Agent]
