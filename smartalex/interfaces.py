@@ -475,3 +475,24 @@ class ICounters(Interface):
 
     def count(name, label="", amount=1):
         """`name` dotted ('sip.malformed'), `label` one word of a small fixed set ('udp')."""
+
+
+# -------------------------------------------------------------------- messages
+
+
+class IMessageWriter(Interface):
+    """One message being recorded.  What was written is on disk within a second, whatever happens to us."""
+
+    def write(pcm):
+        """More s16le PCM at 8 kHz; returns at once."""
+
+    def commit(duration_ms, for_id, for_name):
+        """Keep it: Deferred of the message's id, fired when WAV and row are stored."""
+
+    def abandon():
+        """Nothing worth keeping: delete what was written."""
+
+
+class IMessageBox(Interface):
+    def open(call_id, caller):
+        """A new IMessageWriter for this call."""

@@ -1,0 +1,22 @@
+"""What SmartAlex adds to Twisted: the `twistd smartalex` service, the uvloop reactor, the built-in providers.
+
+Imported whenever anybody lists plugins, so it loads nothing heavy and opens nothing.
+"""
+
+from twisted.application.reactors import Reactor
+from twisted.application.service import ServiceMaker
+
+from smartalex.plugins import LazyProvider
+
+smartalex = ServiceMaker("SmartAlex", "smartalex.tap", "AI voice platform for the phone system you already have.", "smartalex")
+
+uvloop = Reactor("uvloop", "smartalex.reactor", "asyncio reactor over the uvloop event loop")
+
+digest = LazyProvider("IAuthenticator", "digest", "SIP digest with issued credentials", "smartalex.auth.digest:DigestAuthenticator")
+
+receptionist = LazyProvider(
+    "IVoiceAgentFactory", "receptionist", "embedded receptionist, no account needed", "smartalex.ai.receptionist.factory:ReceptionistFactory"
+)
+play = LazyProvider("IVoiceAgentFactory", "play", "plays a sound in a loop (trunk test)", "smartalex.ai.diagnostics:PlayFactory")
+echo = LazyProvider("IVoiceAgentFactory", "echo", "sends back what it hears (trunk test)", "smartalex.ai.diagnostics:EchoFactory")
+silent = LazyProvider("IVoiceAgentFactory", "silent", "answers and stays silent (load test)", "smartalex.ai.diagnostics:SilentFactory")
