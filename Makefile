@@ -1,0 +1,48 @@
+# make run   sets up a virtual environment and starts SmartAlex on embedded defaults
+# make test  sets up and passes every test
+# make lint  ruff and mypy
+# make help  says the same
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+
+.PHONY: run test lint bench help clean peers
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "SmartAlex needs Python 3.11 or newer; say: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); etc/setup/debian.sh python3-venv && $(PYTHON) -m venv $(VENV); }
+
+# Compatible editable mode: the default one hides twisted/plugins from Twisted.
+$(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable . --config-settings editable_mode=compat
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,dev]' --config-settings editable_mode=compat
+	@touch $@
+
+peers:
+	@etc/setup/debian.sh sip-tester baresip tshark
+
+run: $(VENV)/.installed
+	@$(BIN)/smartalex run $(ARGS)
+
+test: $(VENV)/.tested peers
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.tested
+	@for bench in tests/bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info
