@@ -1,0 +1,93 @@
+"""Who may call: every refusal with its status and the sentence an operator needs."""
+
+from unittest import TestCase
+
+import attrs
+from zope.interface import implementer
+
+from smartalex.calls.admission import Accepted, Admission, Challenged, Decision, Refused
+from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
+from smartalex.tenants.agent import Agent
+from smartalex.tenants.did import Did
+from smartalex.tenants.directory import Directory
+from smartalex.tenants.trunk import Trunk
+from smartalex.tenants.workspace import Tenancy, Workspace
+
+TRUNK = Trunk("t1", "w1", "acme", "pbx.example.com", "sa_user", max_calls=2)
+OTHER = Trunk("t2", "w1", "other", "pbx2.example.com", "sa_other", active=False)
+AGENT = Agent("a1", "w1", "Alex", "Hello")
+DIDS = (Did("+27215550100", "t1", "a1"), Did("alex", "t1", "a1"), Did("lost", "t1", "gone"), Did("+15550001", "t2", "a1"))
+TENANCY = Tenancy(1, {"w1": Workspace("w1", "Acme", Directory())}, {"t1": TRUNK, "t2": OTHER}, DIDS, {"a1": AGENT})
+ATTEMPT = AuthAttempt("INVITE", "sip:alex@host", "192.0.2.1", "udp")
+
+
+@implementer(IAuthenticator)
+class Says:
+    name = "says"
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+    def authenticate(self, attempt: AuthAttempt) -> Verdict:
+        return self.verdict
+
+
+def decide(called: str, verdict: Verdict | None = None, busy: int = 0, max_calls: int = 10, open: bool = True) -> Decision:
+    admission = Admission(Says(verdict or Verdict("t1")), TENANCY, max_calls, open=open)
+    admission.in_progress["t1"] = busy
+    return admission.decide(ATTEMPT, called)
+
+
+class Deciding(TestCase):
+    def refused(self, decision: Decision, status: int, why: str) -> Refused:
+        self.assertIsInstance(decision, Refused)
+        assert isinstance(decision, Refused)
+        self.assertEqual((decision.status, decision.why), (status, why))
+        return decision
+
+    def test_a_known_did_reaches_its_agent(self) -> None:
+        decision = decide("+27215550100")
+        assert isinstance(decision, Accepted)
+        self.assertEqual((decision.trunk, decision.agent, decision.did), (TRUNK, AGENT, DIDS[0]))
+
+    def test_names_match_in_any_case(self) -> None:
+        self.assertIsInstance(decide("ALEX"), Accepted)
+
+    def test_no_credentials_are_challenged(self) -> None:
+        self.assertEqual(decide("alex", Verdict(challenges=("Digest x",))), Challenged(("Digest x",)))
+
+    def test_wrong_credentials(self) -> None:
+        refused = self.refused(decide("alex", Verdict(why="wrong password for sa_user")), 403, "credentials")
+        self.assertEqual(refused.detail, "wrong password for sa_user")
+
+    def test_an_unknown_did_names_the_near_miss(self) -> None:
+        refused = self.refused(decide("+27215550101"), 404, "did")
+        self.assertEqual(refused.detail, "DID +27215550101 unknown; trunk acme has +27215550100")
+
+    def test_a_number_that_lacks_only_its_plus_names_the_right_one(self) -> None:
+        self.assertIn("has +27215550100", self.refused(decide("27215550100"), 404, "did").detail)
+
+    def test_no_user_in_the_uri(self) -> None:
+        self.assertIn("DID (none) unknown", self.refused(decide(""), 404, "did").detail)
+
+    def test_a_did_of_another_trunk_is_unknown(self) -> None:
+        self.refused(decide("+15550001"), 404, "did")
+
+    def test_a_did_without_agent(self) -> None:
+        self.refused(decide("lost"), 480, "agent")
+
+    def test_a_suspended_trunk(self) -> None:
+        self.refused(decide("+15550001", Verdict("t2")), 403, "suspended")
+
+    def test_limits_answer_503_with_retry_after(self) -> None:
+        self.assertTrue(self.refused(decide("alex", busy=2), 503, "trunk full").retry_after)
+        self.assertTrue(self.refused(decide("alex", busy=1, max_calls=1), 503, "service full").retry_after)
+        self.assertIsInstance(decide("alex", busy=1), Accepted)
+
+    def test_while_draining_nothing_is_taken(self) -> None:
+        self.assertTrue(self.refused(decide("alex", open=False), 503, "draining").retry_after)
+
+    def test_a_trunk_without_dids(self) -> None:
+        lonely = attrs.evolve(TENANCY, dids=())
+        decision = Admission(Says(Verdict("t1")), lonely, 10).decide(ATTEMPT, "alex")
+        self.assertEqual(self.refused(decision, 404, "did").detail, "DID alex unknown; trunk acme has no DIDs")
