@@ -1,0 +1,93 @@
+"""Who may call, as whom, whom they reach: one decision per INVITE, with the reason for our record.
+
+Order: capacity of the whole service, identity (which trunk), the trunk's state,
+the DID, its agent, the trunk's limit.  The peer learns the status only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+from smartalex.interfaces import AuthAttempt, IAuthenticator
+from smartalex.tenants import did as dids
+from smartalex.tenants.agent import Agent
+from smartalex.tenants.did import Did
+from smartalex.tenants.trunk import Trunk
+from smartalex.tenants.workspace import Tenancy, Workspace
+
+
+@attrs.frozen
+class Accepted:
+    workspace: Workspace
+    trunk: Trunk
+    did: Did
+    agent: Agent
+
+
+@attrs.frozen
+class Challenged:
+    challenges: tuple[str, ...]
+
+
+@attrs.frozen
+class Refused:
+    """`why` is a word for counters, `detail` the sentence (with the near miss) for `smartalex calls --refused`."""
+
+    status: int
+    why: str
+    detail: str
+    trunk: Trunk | None = None
+    retry_after: bool = False
+
+
+Decision = Accepted | Challenged | Refused
+
+
+@attrs.define
+class Admission:
+    """`in_progress` counts calls by trunk id; the owner keeps it."""
+
+    authenticator: IAuthenticator
+    tenancy: Tenancy
+    max_calls: int
+    in_progress: Counter[str] = attrs.field(factory=Counter)
+    open: bool = True
+
+    def decide(self, attempt: AuthAttempt, called: str) -> Decision:
+        """`called` is the user part of the Request-URI."""
+        if not self.open:
+            return Refused(503, "draining", "the service is stopping", retry_after=True)
+        verdict = self.authenticator.authenticate(attempt)
+        if verdict.challenges:
+            return Challenged(tuple(verdict.challenges))
+        trunk = self.tenancy.trunks.get(verdict.trunk_id or "")
+        if trunk is None:
+            return Refused(403, "credentials", verdict.why or "no trunk accepted these credentials")
+        return self._route(trunk, called)
+
+    def _route(self, trunk: Trunk, called: str) -> Decision:
+        if not trunk.active:
+            return Refused(403, "suspended", f"trunk {trunk.name} is suspended", trunk)
+        mine = [did for did in self.tenancy.dids if did.trunk_id == trunk.id]
+        found = dids.match(mine, called)
+        if found is None:
+            return Refused(404, "did", unknown_did(called, trunk, dids.near_miss(mine, called)), trunk)
+        agent = self.tenancy.agents.get(found.agent_id)
+        if agent is None:
+            return Refused(480, "agent", f"DID {found.number} of trunk {trunk.name} has no agent", trunk)
+        return self._limits(trunk) or Accepted(self.tenancy.workspaces[trunk.workspace_id], trunk, found, agent)
+
+    def _limits(self, trunk: Trunk) -> Refused | None:
+        if self.in_progress.total() >= self.max_calls:
+            return Refused(503, "service full", f"all {self.max_calls} calls of this service are in use", trunk, retry_after=True)
+        if self.in_progress[trunk.id] >= trunk.max_calls:
+            return Refused(503, "trunk full", f"all {trunk.max_calls} calls of trunk {trunk.name} are in use", trunk, retry_after=True)
+        return None
+
+
+def unknown_did(called: str, trunk: Trunk, near: str | None) -> str:
+    """The sentence an operator needs: what was dialled, and what would have worked."""
+    has = f"trunk {trunk.name} has {near}" if near else f"trunk {trunk.name} has no DIDs"
+    return f"DID {called or '(none)'} unknown; {has}"

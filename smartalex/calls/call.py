@@ -1,0 +1,352 @@
+"""One call: where the SIP session, the RTP leg and the voice agent meet, and nowhere else.
+
+What may happen when is the table in `lifecycle`; this file performs its actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from smartalex.ai.runtime import Conversation
+from smartalex.calls import transfer
+from smartalex.calls.admission import Accepted
+from smartalex.calls.lifecycle import LIFECYCLE, Action, Input, State
+from smartalex.calls.media import CallMedia
+from smartalex.calls.message import Addressee, MessageLimits, MessageSounds, MessageTaking
+from smartalex.calls.record import CallRecord
+from smartalex.errors import RemoteError, SmartAlexError
+from smartalex.interfaces import ICallControl, ICounters, IMessageBox
+from smartalex.machine import step
+from smartalex.sip.headers import NameAddr
+from smartalex.sip.message import Request, Response
+from smartalex.sip.session import Session, SessionListener
+from smartalex.tenants.directory import Extension
+
+
+@attrs.frozen
+class CallOptions:
+    """Limits in seconds: REFER to its first sign of progress, and from there until somebody picks up."""
+
+    refer_timeout_s: float = 30.0
+    ring_limit_s: float = 60.0
+    message: MessageLimits = MessageLimits()
+
+
+@attrs.frozen
+class Plant:
+    """What all calls share."""
+
+    clock: IReactorTime
+    counters: ICounters
+    messages: IMessageBox
+    sounds: Callable[[str], MessageSounds]
+    detector: Callable[[], Callable[[bytes], bool]]
+    options: CallOptions
+
+
+@attrs.frozen
+class Party:
+    """The caller as the INVITE names them: cleaned header text, to be treated as data everywhere."""
+
+    number: str
+    name: str
+    identity: NameAddr
+
+
+@implementer(ICallControl)
+class Call(SessionListener):
+    """`on_released(call)` is called once, when nothing of the call is left but its record."""
+
+    log = Logger()
+
+    __slots__ = (
+        "_cause", "_deadline", "_hear", "_message", "_on_released", "_outcome", "_plant", "_target", "_transferred",
+        "accepted", "caller", "conversation", "media", "record", "session", "state",
+    )  # fmt: skip
+
+    def __init__(self, plant: Plant, session: Session, accepted: Accepted, caller: Party, record: CallRecord) -> None:
+        self._plant = plant
+        self.session = session
+        self.accepted = accepted
+        self.caller = caller
+        self.record = record
+        self.state = State.RINGING
+        self.media: CallMedia
+        self.conversation: Conversation
+        self._hear: Callable[[bytes, int], None] = lambda pcm, flags: None
+        self._message: MessageTaking | None = None
+        self._target: Extension | None = None
+        self._outcome: Deferred[dict[str, Any]] | None = None
+        self._deadline: IDelayedCall | None = None
+        self._transferred = ""
+        self._cause = ""
+        self._on_released: Callable[[Call], None] = lambda call: None
+
+    def start(self, media: CallMedia, conversation: Conversation, answer: bytes | None, on_released: Callable[[Call], None]) -> None:
+        """Ring, prepare the agent, answer when it can speak.  `answer` is None for an INVITE without an offer."""
+        self.media, self.conversation, self._on_released = media, conversation, on_released
+        media.leg.user = self
+        self.session.listener = self
+        self.session.ring()
+        body = answer if answer is not None else media.local_offer()
+        conversation.prepare().addCallback(lambda _: self._input(Input.READY, body))
+
+    def hang_up(self, cause: str) -> None:
+        """End it from our side, in whatever state it is."""
+        self._input(Input.HANG_UP, cause)
+
+    # ------------------------------------------------------------------ media
+
+    def frame(self, pcm: bytes, flags: int) -> None:
+        """20 ms of the caller, for whoever has the floor."""
+        self._hear(pcm, flags)
+
+    def dtmf(self, digit: str, duration_ms: int) -> None:
+        if self.state is State.TAKING_MESSAGE and self._message is not None:
+            self._message.dtmf(digit, duration_ms)
+        elif self.state is State.TALKING:
+            self.conversation.dtmf(digit, duration_ms)
+
+    def fault(self, failure: Failure) -> None:
+        """Our own code failed while hearing a frame: say so in the record, and take a message rather than be silent."""
+        self.log.failure("call {call} failed on a frame", failure, call=self.record.id)
+        self._plant.counters.count("calls.fault")
+        self.record.event("fault", {"flagged": "internal fault"}, {"error": failure.type.__name__})
+        if self.state is State.TALKING:
+            self._input(Input.MESSAGE, "")
+        else:
+            self._input(Input.HANG_UP, "internal fault")
+
+    # ------------------------------------------------------------------ SIP
+
+    def on_ack(self, session: Session, body: bytes) -> None:
+        if self.media.agreed is None:
+            try:
+                self.media.remote_answer(body)
+            except RemoteError as error:
+                self._input(Input.HANG_UP, f"the answer in the ACK did not fit: {error.reason}")
+                return
+            self.media.connect()
+        self._input(Input.ACK)
+
+    def on_reinvite(self, session: Session, body: bytes) -> bytes | None:
+        if not body:
+            return self.media.local_offer()
+        answer = self.media.local_answer(body)
+        self.media.connect()
+        self.record.event("hold" if self.media.held else "media", data={"codec": self.media.agreed.codec if self.media.agreed else ""})
+        return answer
+
+    def on_ended(self, session: Session, cause: str, request: Request | None) -> None:
+        reason = request.headers.get("Reason") if request is not None else None
+        self._cause = self._cause or CAUSES.get(cause, cause)
+        if reason and self.state is not State.ENDED:
+            self.record.event("reason", data={"reason": reason[:200]})
+        self._input(Input.PEER_GONE)
+
+    def on_refer_accepted(self, session: Session) -> None:
+        self._refer_step(transfer.accepted())
+
+    def on_refer_progress(self, session: Session, status: int, reason: str, final: bool) -> None:
+        self.record.event("transfer", data={"step": "progress", "status": status, "reason": reason[:80]})
+        self._refer_step(transfer.progress(status, final=final))
+
+    def on_refer_lost(self, session: Session) -> None:
+        self._refer_step(transfer.progress(100, final=True))
+
+    def on_info(self, session: Session, content_type: str, body: bytes) -> None:
+        """SIP INFO is acknowledged by the session and means nothing yet."""
+
+    # ------------------------------------------------------------------ the agent's wishes (ICallControl)
+
+    def transfer(self, destination_id: str, reason: str) -> Deferred[dict[str, Any]]:
+        target = self.accepted.workspace.directory.find(destination_id)
+        if target is None:
+            return succeed({"ok": False, "cause": "unknown destination", "name": ""})
+        if self.state is not State.TALKING:
+            return succeed({"ok": False, "cause": f"not while {self.state.value}", "name": target.name})
+        self._target, self._outcome = target, Deferred()
+        outcome = self._outcome
+        self._input(Input.TRANSFER, reason)
+        return outcome
+
+    def take_message(self, for_id: str) -> Deferred[dict[str, Any]]:
+        if self.state is not State.TALKING:
+            return succeed({"ok": False, "cause": f"not while {self.state.value}"})
+        self._input(Input.MESSAGE, for_id)
+        return succeed({"ok": True})
+
+    def end(self, reason: str) -> None:
+        self._input(Input.HANG_UP, reason)
+
+    def said(self, role: str, text: str) -> None:
+        self.record.event("said", data={"role": role, "text": text[:2000]})
+
+    def event(self, kind: str, data: dict[str, Any]) -> None:
+        fields = {"flagged": kind} if kind in FLAGS else None
+        self.record.event(kind, fields, data)
+
+    # ------------------------------------------------------------------ the table's actions
+
+    def _input(self, event: Input, detail: Any = "") -> None:
+        row = step(LIFECYCLE, self.state, event)
+        if row is None:
+            return
+        actions, self.state = row
+        for action in actions:
+            self._perform[action](self, detail)
+
+    def _answer(self, body: bytes) -> None:
+        self.media.connect()
+        agreed = self.media.agreed
+        self.record.answered({"status": 200, "codec": agreed.codec if agreed else ""})
+        self.session.answer(body)
+
+    def _begin(self, _: Any) -> None:
+        self._hear = self.conversation.frame
+        self.conversation.begin()
+
+    def _send_refer(self, reason: str) -> None:
+        target, trunk = self._target, self.accepted.trunk
+        assert target is not None
+        refer_to = f"<sip:{target.number}@{trunk.pbx_domain}>"
+        self.record.event("transfer", data={"step": "refer", "to": target.number, "name": target.name, "why": reason[:200]})
+        self._plant.counters.count("transfer.refer")
+        self._start_deadline(transfer.Deadline.FIRST_SIGN)
+        try:
+            self.session.refer(refer_to, None, headers=(("P-Asserted-Identity", str(self.caller.identity)),))
+        except SmartAlexError as error:
+            self._refer_step(transfer.Step(Input.REFER_FAILED, str(error)))
+
+    def _leave_media(self, _: Any) -> None:
+        self.record.event("transfer", data={"step": "accepted"})
+        self._hear = lambda pcm, flags: None
+        self.conversation.suspend()
+        self.media.leg.flush()
+        self.media.mute(True)
+
+    def _return_media(self, _: Any) -> None:
+        self.media.mute(False)
+        self._hear = self.conversation.frame
+
+    def _report_failure(self, cause: str) -> None:
+        self._plant.counters.count("transfer.failed", cause)
+        self.record.event("transfer", {"flagged": "transfer failed"}, {"step": "failed", "cause": cause})
+        self._settle_transfer({"ok": False, "cause": cause, "name": self._target.name if self._target else ""})
+
+    def _mark_transferred(self, _: Any) -> None:
+        self._transferred = self._target.number if self._target else ""
+        self._cause = "transferred"
+        self._plant.counters.count("transfer.done")
+        self.record.event("transfer", {"transferred_to": self._transferred}, {"step": "done"})
+
+    def _take_message(self, for_id: str) -> None:
+        self.conversation.suspend()
+        target = self.accepted.workspace.directory.find(for_id)
+        to = Addressee(target.id, target.name) if target else Addressee()
+        writer = self._plant.messages.open(self.record.id, self.caller.number)
+        sounds = self._plant.sounds(self.accepted.agent.language)
+        self._message = MessageTaking(self.media.leg, sounds, writer, self._plant.detector(), self._plant.options.message)
+        self._hear = self._message.frame
+        self.record.event("message", data={"step": "started", "for": to.name})
+        self._message.start(to, lambda: self._input(Input.HANG_UP, "message taken"))
+
+    def _bye(self, cause: Any) -> None:
+        self._cause = self._cause or (cause if isinstance(cause, str) else "")
+        self.session.hangup()
+
+    def _release(self, _: Any) -> None:
+        self._stop_deadline()
+        self._hear = lambda pcm, flags: None
+        self.conversation.close(self._cause)
+        self._settle_transfer({"ok": bool(self._transferred), "cause": self._cause, "name": ""})
+        statistics = attrs.asdict(self.media.leg.stats())
+        self.media.leg.close()
+        if self._message is not None:
+            self._message.caller_gone()
+            self._message.settled.addCallback(lambda settled: self._close_record(statistics, *settled))
+        else:
+            self._close_record(statistics, "", "")
+        self._on_released(self)
+
+    _perform: dict[Action, Callable[[Call, Any], None]] = {
+        Action.ANSWER: _answer,
+        Action.BEGIN: _begin,
+        Action.SEND_REFER: _send_refer,
+        Action.LEAVE_MEDIA: _leave_media,
+        Action.RETURN_MEDIA: _return_media,
+        Action.REPORT_FAILURE: _report_failure,
+        Action.TAKE_MESSAGE: _take_message,
+        Action.MARK_TRANSFERRED: _mark_transferred,
+        Action.BYE: _bye,
+        Action.RELEASE: _release,
+    }
+
+    # ------------------------------------------------------------------
+
+    def _close_record(self, statistics: dict[str, Any], message: str, message_id: str) -> None:
+        if message:
+            self.record.event("message", data={"step": message, "id": message_id})
+        self.record.close(self._disposition(message), self._cause, {"rtp": statistics})
+
+    def _disposition(self, message: str) -> str:
+        if self._transferred:
+            return "transferred"
+        if message == "kept":
+            return "message"
+        if self._cause in ("cancelled",):
+            return "cancelled"
+        return "completed" if self.session.dialog is not None and self._cause not in FAILURES else "failed"
+
+    def _refer_step(self, taken: transfer.Step) -> None:
+        if taken.deadline is not None:
+            self._start_deadline(taken.deadline)
+        if taken.input is None:
+            return
+        if taken.input in (Input.REFER_DONE, Input.REFER_FAILED):
+            self._stop_deadline()
+        self._input(taken.input, taken.cause)
+
+    def _start_deadline(self, which: transfer.Deadline) -> None:
+        self._stop_deadline()
+        options = self._plant.options
+        seconds = options.refer_timeout_s if which is transfer.Deadline.FIRST_SIGN else options.ring_limit_s
+        self._deadline = self._plant.clock.callLater(seconds, self._deadline_passed, which)
+
+    def _deadline_passed(self, which: transfer.Deadline) -> None:
+        self._deadline = None
+        self._refer_step(transfer.deadline_passed(which))
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _settle_transfer(self, outcome: dict[str, Any]) -> None:
+        waiting, self._outcome = self._outcome, None
+        if waiting is not None:
+            waiting.callback(outcome)
+
+
+CAUSES = {
+    "bye": "caller hung up",
+    "cancelled": "cancelled",
+    "no-ack": "no ACK for the 200",
+    "timeout": "peer does not answer",
+    "transport": "connection lost",
+    "local": "hung up",
+}
+"""What the session calls the end -> what the record says."""
+
+FAILURES = {"no ACK for the 200", "peer does not answer", "connection lost", "internal fault"}
+
+FLAGS = {"backend-failed", "misunderstood", "silent-caller"}
+"""Kinds of agent events that put a call on the list for review."""

@@ -1,0 +1,58 @@
+"""The media of one call: its leg, and what SDP has agreed about it (RFC 3264)."""
+
+from __future__ import annotations
+
+from smartalex.rtp.plane import Leg, MediaParams
+from smartalex.sdp import negotiation
+from smartalex.sdp.description import SessionDescription
+
+
+class CallMedia:
+    """A leg together with the offer/answer state; every `bytes` here is an SDP body."""
+
+    __slots__ = ("_address", "_capabilities", "_muted", "_session_id", "_version", "agreed", "leg")
+
+    def __init__(self, leg: Leg, capabilities: negotiation.Capabilities, address: str, session_id: int) -> None:
+        self.leg = leg
+        self.agreed: negotiation.Agreed | None = None
+        self._capabilities = capabilities
+        self._address = address
+        self._session_id = session_id
+        self._version = 0
+        self._muted = False
+
+    def local_answer(self, offer: bytes) -> bytes:
+        """The answer to `offer`; raises RemoteError(488) where nothing fits.  Takes effect with `connect`."""
+        agreed, body = negotiation.answer(SessionDescription.parse(offer), self._capabilities, self._local())
+        self.agreed = agreed
+        return body
+
+    def local_offer(self) -> bytes:
+        """Our offer, for an INVITE that came without one."""
+        return negotiation.offer(self._capabilities, self._local())
+
+    def remote_answer(self, answer: bytes) -> None:
+        """The peer's answer to `local_offer`; raises RemoteError when it does not fit."""
+        self.agreed = negotiation.accept(SessionDescription.parse(answer), self._capabilities)
+
+    def connect(self) -> None:
+        """Send and receive as agreed (again, after a re-INVITE)."""
+        agreed = self.agreed
+        if agreed is None:
+            return
+        sending = agreed.direction in ("sendrecv", "sendonly") and not self._muted
+        params = MediaParams(agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms, sending)
+        self.leg.set_remote(agreed.remote_address, agreed.remote_port, params)
+
+    @property
+    def held(self) -> bool:
+        return self.agreed is not None and self.agreed.held
+
+    def mute(self, muted: bool) -> None:
+        """Stop, or go on, sending anything at all."""
+        self._muted = muted
+        self.connect()
+
+    def _local(self) -> negotiation.Local:
+        self._version += 1
+        return negotiation.Local(self._address, self.leg.local_port, self._session_id, self._version)

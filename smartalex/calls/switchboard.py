@@ -1,0 +1,253 @@
+"""Every call in progress: takes INVITEs from the user agent, admits or refuses them, and hands audio round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from smartalex.ai.runtime import Conversation, ConversationOptions
+from smartalex.calls.admission import Accepted, Admission, Challenged, Refused
+from smartalex.calls.call import Call, Party, Plant
+from smartalex.calls.media import CallMedia
+from smartalex.calls.record import CallRecord, new_id, printable
+from smartalex.errors import RemoteError, ResourcesExhausted, SmartAlexError
+from smartalex.interfaces import AuthAttempt, Brief, CallEvent, Destination, IMediaSink
+from smartalex.rtp.plane import Leg, MediaPlane
+from smartalex.sdp.negotiation import Capabilities
+from smartalex.sip.headers import NameAddr
+from smartalex.sip.message import Request
+from smartalex.sip.session import Session
+from smartalex.tenants.workspace import Workspace
+
+
+@attrs.frozen
+class Voices:
+    """How an accepted call gets its agent: `options(agent)` gives the backend chain and the greeting."""
+
+    options: Callable[[object], ConversationOptions]
+    prompts: object
+
+
+@attrs.frozen
+class Records:
+    """Where records go, and the two clocks that date them: Unix seconds and monotonic ones."""
+
+    record: Callable[[CallEvent], None]
+    wall: Callable[[], float]
+    now: Callable[[], float]
+    tokens: Callable[[int], bytes]
+
+
+class RefusalBudget:
+    """Bounds the records that strangers can cause: `burst` at once per source, then `per_s`."""
+
+    def __init__(self, burst: int = 60, per_s: float = 1.0, sources: int = 10_000) -> None:
+        self._burst, self._per_s, self._sources = burst, per_s, sources
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def take(self, source: str, now: float) -> bool:
+        left, since = self._left.get(source, (float(self._burst), now))
+        left = min(self._burst, left + (now - since) * self._per_s)
+        if len(self._left) >= self._sources and source not in self._left:
+            self._left.clear()
+        self._left[source] = (max(0.0, left - 1), now)
+        return left >= 1
+
+
+@implementer(IMediaSink)
+class Switchboard:
+    """`address_for(peer)` is the address of ours that this peer can send RTP to."""
+
+    log = Logger()
+
+    def __init__(self, admission: Admission, plant: Plant, voices: Voices, records: Records, clock: IReactorTime) -> None:
+        self.admission = admission
+        self.calls: dict[str, Call] = {}
+        self.plane: MediaPlane
+        self.address_for: Callable[[object], str] = lambda peer: "127.0.0.1"
+        self.retry_after_s = 10
+        self._plant = plant
+        self._voices = voices
+        self._records = records
+        self._clock = clock
+        self._budget = RefusalBudget()
+        self._drained: Deferred[None] | None = None
+
+    # ------------------------------------------------------------------ the user agent's listener
+
+    def on_invite(self, session: Session) -> None:
+        """A new INVITE: challenge, refuse with a record, or make it a call."""
+        request = session.request
+        attempt = AuthAttempt(
+            "INVITE", request.uri, session.peer.host, session.peer.transport,
+            tuple(request.headers.get_all("Authorization")), self._records.now(),
+        )  # fmt: skip
+        decision = self.admission.decide(attempt, called_number(request))
+        if isinstance(decision, Challenged):
+            self._plant.counters.count("calls.challenged")
+            session.challenge(decision.challenges)
+        elif isinstance(decision, Refused):
+            self._refuse(session, decision)
+        else:
+            self._accept(session, decision)
+
+    def on_options(self, request: Request) -> int:
+        return 200 if self.admission.open else 503
+
+    def _refuse(self, session: Session, refused: Refused) -> None:
+        self._plant.counters.count("calls.refused", refused.why)
+        if refused.trunk is not None or self._budget.take(session.peer.host, self._records.now()):
+            record, caller = self._new_record(session)
+            fields = invite_fields(session, caller)
+            record.open({**fields, "trunk": refused.trunk.name if refused.trunk else "", "status": refused.status, "detail": refused.detail})
+            record.close("refused", refused.why)
+        else:
+            self._plant.counters.count("calls.refusal_unrecorded")
+        headers = (("Retry-After", str(self.retry_after_s)),) if refused.retry_after else ()
+        session.reject(refused.status, headers=headers)
+
+    def _accept(self, session: Session, accepted: Accepted) -> None:
+        record, caller = self._new_record(session)
+        record.open({
+            **invite_fields(session, caller), "workspace": accepted.workspace.id, "trunk": accepted.trunk.name,
+            "did": accepted.did.number, "agent": accepted.agent.name,
+        })  # fmt: skip
+        options = self._voices.options(accepted.agent)
+        receives = all(getattr(factory, "receives", True) for factory in options.factories)
+        leg = None
+        try:
+            leg = self.plane.open(receive=receives)
+            media = CallMedia(leg, Capabilities(accepted.trunk.codecs), self.address_for(session.peer), new_session_id(self._records))
+            answer = media.local_answer(session.request.body) if session.request.body else None
+        except (RemoteError, ResourcesExhausted) as error:
+            self._turn_down(session, record, error, leg)
+            return
+        call = Call(self._plant, session, accepted, caller, record)
+        conversation = Conversation(
+            brief_of(accepted, caller), options, control=call, audio=leg, prompts=self._voices.prompts,
+            clock=self._clock, counters=self._plant.counters,
+        )  # fmt: skip
+        self.calls[record.id] = call
+        self.admission.in_progress[accepted.trunk.id] += 1
+        self._plant.counters.count("calls.accepted")
+        call.start(media, conversation, answer, self._released)
+
+    def _turn_down(self, session: Session, record: CallRecord, error: SmartAlexError, leg: Leg | None) -> None:
+        """The trunk was let in but this call cannot be: no common codec (488), no ports (503)."""
+        if leg is not None:
+            leg.close()
+        status, why, headers = 503, "no RTP ports", (("Retry-After", str(self.retry_after_s)),)
+        if isinstance(error, RemoteError):
+            status, why, headers = error.status, error.reason, ()
+        self._plant.counters.count("calls.refused", "media" if headers == () else "ports")
+        record.close("refused", why, {"status": status, "detail": str(error)})
+        session.reject(status, headers=headers)
+
+    def _new_record(self, session: Session) -> tuple[CallRecord, Party]:
+        records = self._records
+        return CallRecord(records.record, records.wall, records.now, new_id(records.wall(), records.tokens)), caller_of(session.request)
+
+    def _released(self, call: Call) -> None:
+        if self.calls.pop(call.record.id, None) is None:
+            return
+        self.admission.in_progress[call.accepted.trunk.id] -= 1
+        if self._drained is not None and not self.calls:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    # ------------------------------------------------------------------ the media plane's sink
+
+    def on_frames(self, batch: Sequence[tuple[Leg, bytes, int]]) -> None:
+        for leg, pcm, flags in batch:
+            call = leg.user
+            if call is not None:
+                try:
+                    call.frame(pcm, flags)
+                except Exception:
+                    call.fault(Failure())
+
+    def on_dtmf(self, leg: Leg, digit: str, duration_ms: int) -> None:
+        if leg.user is not None:
+            leg.user.dtmf(digit, duration_ms)
+
+    # ------------------------------------------------------------------ stopping
+
+    def drain(self) -> Deferred[None]:
+        """Refuse new calls from now on (503); fires when the last call in progress has ended."""
+        self.admission.open = False
+        if not self.calls:
+            return succeed(None)
+        if self._drained is None:
+            self._drained = Deferred()
+        return self._drained
+
+    def hang_up_all(self, cause: str) -> None:
+        for call in list(self.calls.values()):
+            call.hang_up(cause)
+
+
+# ---------------------------------------------------------------------- reading the INVITE
+
+
+def called_number(request: Request) -> str:
+    """The user part of the Request-URI, or the number of a tel: URI."""
+    uri = request.request_uri
+    return uri.user_text or uri.host if uri.scheme == "tel" else uri.user_text or ""
+
+
+def caller_of(request: Request) -> Party:
+    """P-Asserted-Identity first (the trunk is authenticated by now, RFC 3325 5), else From."""
+    asserted = request.headers.get_all("P-Asserted-Identity")
+    identity = request.from_
+    if asserted:
+        try:
+            identity = NameAddr.parse(asserted[0])
+        except RemoteError:
+            pass  # a broken identity is no identity
+    return Party(printable(identity.uri.user_text or "", 64), printable(identity.display or ""), NameAddr(identity.display, identity.uri, ()))
+
+
+def invite_fields(session: Session, caller: Party) -> dict[str, str]:
+    request = session.request
+    return {
+        "sip_call_id": printable(request.call_id, 256),
+        "direction": "inbound",
+        "did": printable(called_number(request), 64),
+        "caller": caller.number,
+        "caller_name": caller.name,
+        "source": f"{session.peer.host}:{session.peer.port}",
+        "transport": session.peer.transport,
+        "user_agent": printable(request.headers.get("User-Agent") or "", 120),
+    }
+
+
+def new_session_id(records: Records) -> int:
+    return int.from_bytes(records.tokens(4), "big")
+
+
+def brief_of(accepted: Accepted, caller: Party) -> Brief:
+    agent = accepted.agent
+    return Brief(
+        agent_name=agent.name,
+        company=accepted.workspace.name,
+        first_message=agent.first_message,
+        instructions=agent.instructions,
+        language=agent.language,
+        voice=agent.voice,
+        destinations=destinations(accepted.workspace),
+        operator=accepted.workspace.directory.operator,
+        caller={"number": caller.number, "name": caller.name},
+    )
+
+
+def destinations(workspace: Workspace) -> tuple[Destination, ...]:
+    """The directory as an agent may see it: ids and names, never numbers."""
+    return tuple(
+        Destination(e.id, e.name, e.kind, e.department, e.aliases, e.pronunciation, e.digit) for e in workspace.directory.extensions
+    )
