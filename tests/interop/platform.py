@@ -1,0 +1,122 @@
+"""A whole SmartAlex in a process of its own, as an operator would start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def free_port(kind: int = socket.SOCK_DGRAM) -> int:
+    """A port that was free a moment ago, on both UDP and TCP."""
+    while True:
+        with socket.socket(socket.AF_INET, kind) as first:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as second:
+                try:
+                    second.bind(("127.0.0.1", port))
+                    return port
+                except OSError:
+                    continue
+
+
+def smartalex(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "smartalex.cli.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=options.pop("timeout", 120), **options)
+
+
+class Platform:
+    """`start` waits for the JSON line; `address` is 127.0.0.1:PORT of the UDP transport."""
+
+    def __init__(self, rtp_ports: str = "20000-24000") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="smartalex-test-"))
+        self.state = self.folder / "state"
+        self.rtp_ports = rtp_ports
+        self.process: subprocess.Popen[str]
+        self.ready: dict[str, Any] = {}
+        self.password = ""
+
+    def start(self) -> Platform:
+        self.sip, self.tls, self.http = free_port(), free_port(), free_port()
+        self.log = (self.folder / "log").open("ab")
+        command = [
+            sys.executable, "-m", "smartalex.cli.main", "run", "--json", "--state", str(self.state), "--host", "127.0.0.1",
+            "--sip-port", str(self.sip), "--tls-port", str(self.tls), "--http-port", str(self.http), "--rtp-ports", self.rtp_ports,
+        ]  # fmt: skip
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self.log, text=True, cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError("the platform did not start:\n" + (self.folder / "log").read_text()[-4000:])
+        self.ready = json.loads(line)
+        self.password = self.ready.get("password") or self.password
+        return self
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.sip}"
+
+    @property
+    def username(self) -> str:
+        return str(self.ready["username"])
+
+    def calls(self, *options: str) -> list[dict[str, Any]]:
+        done = smartalex("calls", "--state", str(self.state), "--json", *options)
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def call(self, call_id: str) -> dict[str, Any]:
+        done = smartalex("calls", "show", call_id, "--state", str(self.state), "--json")
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        record: dict[str, Any] = json.loads(done.stdout)
+        return record
+
+    def metrics(self) -> dict[str, float]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line and line[0] != "#")}
+
+    def logged(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self._wait()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self._wait()
+
+    def _wait(self) -> int:
+        try:
+            status = self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.log.close()
+        return status
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
