@@ -90,7 +90,7 @@ class Hearing:
     def begin(self) -> None:
         """The caller has begun to speak."""
         if self._turn is not None:
-            return
+            self.forget()
         turn = _Turn(deque(self._ring, maxlen=REPLAY_MS // FRAME_MS))
         self._ring.clear()
         self._turns.append(turn)
@@ -108,6 +108,7 @@ class Hearing:
 
     def forget(self) -> None:
         """What was said up to now is of no interest any more (a key was pressed instead)."""
+        self.end()
         for turn in self._turns:
             turn.wanted = False
 

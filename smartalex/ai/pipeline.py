@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
@@ -36,6 +37,9 @@ from smartalex.interfaces import (
 from smartalex.media.frame import PCM8K, PCM16K
 
 P = ParamSpec("P")
+
+PRESSED = re.compile(r"\[pressed ([0-9*#A-D])\]")
+"""How a key stands in the history."""
 
 
 def bordered(method: Callable[Concatenate[Cascade, P], None]) -> Callable[Concatenate[Cascade, P], None]:
@@ -146,6 +150,8 @@ class Cascade:
 
     def dtmf(self, digit: str, duration_ms: int) -> None:
         self._hearing.forget()
+        self._speaking.cancel()
+        self._items.clear()
         self._history.append(("caller", f"[pressed {digit}]"))
         self._perform(self._dialogue.pressed(digit))
 
@@ -177,11 +183,16 @@ class Cascade:
         return item_id
 
     def inject(self, role: str, text: str, speak: bool) -> None:
-        """With `speak`: answer the caller's last words if they were never answered, else ask them to go on."""
-        last = self._history[-1] if self._history else ("", "")
+        """With `speak`: answer the caller's last words or key if that was never done, else ask them to go on."""
+        who, said = self._history[-1] if self._history else ("", "")
         self._history.append((role, text))
-        if speak:
-            self._perform(self._dialogue.heard(Utterance(last[1] if last[0] == "caller" else "")))
+        if not speak:
+            return
+        key = PRESSED.fullmatch(said) if who == "caller" else None
+        if key is not None:
+            self._perform(self._dialogue.pressed(key.group(1)))
+        else:
+            self._perform(self._dialogue.heard(Utterance(said if who == "caller" else "")))
 
     def tool_result(self, tool_call_id: str, ok: bool, data: Mapping[str, Any]) -> None:
         name = self._tools.pop(tool_call_id, None)
@@ -282,6 +293,7 @@ class Cascade:
         self._count += 1
         tool_call_id = f"tool-{self._count}"
         self._tools[tool_call_id] = step.name
+        self._hearing.forget()
         self.host.tool_call(tool_call_id, step.name, step.arguments)
 
 
