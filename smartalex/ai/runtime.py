@@ -17,20 +17,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from smartalex.ai.breaker import Breakers
 from smartalex.ai.errands import Errands
+from smartalex.ai.options import ConversationOptions
 from smartalex.ai.prompts import PromptBook
 from smartalex.ai.quiet import Quiet
 from smartalex.ai.shape import FromBackend, ToBackend, choose
 from smartalex.ai.stage import Prompter, Stage
-from smartalex.ai.supervisor import Chain, Deadlines, State, Supervisor
+from smartalex.ai.supervisor import Chain, State, Supervisor
 from smartalex.ai.timers import Timers
-from smartalex.ai.turn import Action, Input, Pace, Turns
+from smartalex.ai.turn import Action, Input, Turns
 from smartalex.ai.turn import State as Turn
 from smartalex.errors import TimedOut
-from smartalex.interfaces import Brief, IAudioOut, ICallControl, ICounters, IVoiceAgentFactory
-from smartalex.media.frame import AudioFormat, Clip
-from smartalex.media.vad import Vad
+from smartalex.interfaces import Brief, IAudioOut, ICallControl, ICounters
+from smartalex.media.frame import AudioFormat
 
 NOTHING_ARRIVED = 1
 """Flag of a frame in whose place nothing arrived (smartalex.rtp.plane.NOTHING)."""
@@ -43,26 +42,10 @@ MOST_EARLY = 2000
 RECOVERED = "The line to the assistant broke and was restored. The caller is waiting."
 """What a backend is told that takes over in mid-call."""
 
-SHARED_BREAKERS = Breakers()
-"""The breakers of all calls of this process, unless the options say otherwise."""
+EARLY = ("on_audio", "on_item_done", "on_mark", "on_transcript", "on_tool_call")
+"""What a session may ask for while it still rings; it is done when the caller can hear it."""
 
-
-def voice_detector(rate: int) -> Callable[[bytes], bool]:
-    return Vad(rate).speech
-
-
-@attrs.frozen
-class ConversationOptions:
-    """`factories` is the agent's backend chain; `greeting` None lets the backend say the first words."""
-
-    factories: tuple[IVoiceAgentFactory, ...]
-    greeting: Clip | None = None
-    max_duration_s: float = 300.0
-    language: str = "en-US"
-    pace: Pace = Pace()  # noqa: RUF009 (frozen)
-    deadlines: Deadlines = Deadlines()  # noqa: RUF009 (frozen)
-    breakers: Breakers = SHARED_BREAKERS
-    detector: Callable[[int], Callable[[bytes], bool]] = voice_detector
+__all__ = ["Conversation", "ConversationOptions"]
 
 
 class Conversation:
@@ -75,8 +58,8 @@ class Conversation:
 
     __slots__ = (
         "_apologised", "_audio", "_begun", "_brief", "_closed", "_control", "_early", "_ending", "_endings", "_errands",
-        "_from_backend", "_greeting", "_misunderstood", "_options", "_owed", "_prepared", "_quiet", "_raw", "_speech", "_spoke", "_stage",
-        "_supervisor", "_timers", "_to_backend", "_turns",
+        "_from_backend", "_greeting", "_misunderstood", "_options", "_owed", "_prepared", "_quiet", "_raw", "_speech", "_spoke",
+        "_stage", "_supervisor", "_timers", "_to_backend", "_turns",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 (a call names them all)
@@ -100,7 +83,7 @@ class Conversation:
         self._speech = options.detector(audio.rate)
         self._quiet = Quiet(audio.rate)
         self._errands = Errands(self, control, brief)
-        self._early: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque(maxlen=MOST_EARLY)
+        self._early: deque[tuple[str, tuple[Any, ...]]] = deque(maxlen=MOST_EARLY)
         self._prepared: Deferred[None] | None = None
         self._endings: list[Deferred[None]] = []
         greets = bool(options.factories) and getattr(options.factories[0], "greets", True)
@@ -133,8 +116,8 @@ class Conversation:
         if self._supervisor.live:
             self._go_live()
         early, self._early = self._early, deque()
-        for method, arguments in early:
-            method(*arguments)
+        for verb, arguments in early:
+            self.receive(verb, arguments)
         if self._supervisor.state is State.FLOOR:
             self._floor()
         self._limit_duration()
@@ -200,10 +183,13 @@ class Conversation:
 
     # ------------------------------------------------------------------ the session's wishes (host.IOwner)
 
+    def receive(self, verb: str, arguments: tuple[Any, ...]) -> None:
+        if verb in EARLY and not self._begun:
+            self._early.append((verb, arguments))
+        else:
+            getattr(self, verb)(*arguments)
+
     def on_audio(self, item_id: str, data: bytes) -> None:
-        if not self._begun:
-            self._early.append((self.on_audio, (item_id, data)))
-            return
         pcm = self._from_backend.pcm(data)
         if self._raw:
             if self._audible:
@@ -219,9 +205,7 @@ class Conversation:
 
     def on_item_done(self, item_id: str) -> None:
         """'' says that the turn is answered with nothing."""
-        if not self._begun:
-            self._early.append((self.on_item_done, (item_id,)))
-        elif item_id:
+        if item_id:
             self._stage.playout.done(item_id)
         else:
             self._answered()
@@ -235,15 +219,10 @@ class Conversation:
             self._stage.cut()
 
     def on_mark(self, name: str) -> None:
-        if self._begun:
-            self._stage.playout.mark(name)
-        else:
-            self._early.append((self.on_mark, (name,)))
+        self._stage.playout.mark(name)
 
     def on_transcript(self, role: str, text: str, final: bool, item_id: str) -> None:
-        if not self._begun:
-            self._early.append((self.on_transcript, (role, text, final, item_id)))
-        elif role == "caller":
+        if role == "caller":
             self._caller_said(text.strip(), final)
         elif final and self._may_speak(item_id) and not self._stage.playout.note(item_id, text):
             self._stage.said("agent", text)
@@ -252,9 +231,7 @@ class Conversation:
         self._turns.expect(kind)
 
     def on_tool_call(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
-        if not self._begun:
-            self._early.append((self.on_tool_call, (tool_call_id, name, arguments)))
-        elif not self._ending and self._turns.state is not Turn.SUSPENDED:
+        if not self._ending and self._turns.state is not Turn.SUSPENDED:
             self._answered()
             self._errands.ask(tool_call_id, name, arguments)
 
