@@ -1,0 +1,135 @@
+"""SIP, SIPS and tel URIs (RFC 3261 19.1, RFC 3966) as values."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from urllib.parse import unquote
+
+import attrs
+
+from smartalex.errors import RemoteError
+
+Params = tuple[tuple[str, str | None], ...]
+
+MAX_URI = 4096
+
+
+@attrs.frozen
+class Uri:
+    """`user` keeps its escapes; `host` of an IPv6 reference keeps its brackets; `opaque` is the rest of a scheme we don't read.
+
+    Flag parameters (`;lr`) have the value None.
+    """
+
+    scheme: str
+    user: str | None = None
+    password: str | None = attrs.field(default=None, repr=False)
+    host: str = ""
+    port: int | None = None
+    params: Params = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    opaque: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Uri:
+        """Raises RemoteError(400) for what is no URI."""
+        return _parse(text)
+
+    @property
+    def user_text(self) -> str:
+        """The user part (a tel: URI's number) without escapes, '' when there is none."""
+        return unquote(self.user or "", errors="replace")
+
+    def param(self, name: str) -> str | None:
+        """The parameter's value, '' for a flag, None when absent."""
+        for key, value in self.params:
+            if key == name:
+                return value or ""
+        return None
+
+    def with_params(self, *params: tuple[str, str | None]) -> Uri:
+        """The same URI with these parameters in place of any of the same name."""
+        names = {name for name, _ in params}
+        return attrs.evolve(self, params=tuple(p for p in self.params if p[0] not in names) + params)
+
+    def __str__(self) -> str:
+        if self.opaque:
+            return f"{self.scheme}:{self.opaque}"
+        tail = "".join(f";{name}" if value is None else f";{name}={value}" for name, value in self.params)
+        if self.scheme == "tel":
+            return f"tel:{self.user}{tail}"
+        user = "" if self.user is None else f"{self.user}@" if self.password is None else f"{self.user}:{self.password}@"
+        port = "" if self.port is None else f":{self.port}"
+        headers = "?" + "&".join(f"{name}={value}" for name, value in self.headers) if self.headers else ""
+        return f"{self.scheme}:{user}{self.host}{port}{tail}{headers}"
+
+
+def parse_host_port(text: str) -> tuple[str, int | None]:
+    """ "host", "host:port" or "[v6]:port"; raises RemoteError(400)."""
+    if text.startswith("["):
+        host, bracket, rest = text.partition("]")
+        host += bracket
+        good = bracket and all(c in "0123456789abcdefABCDEF:." for c in host[1:-1]) and (not rest or rest[0] == ":")
+        port = rest[1:]
+        colon = bool(rest)
+    else:
+        host, separator, port = text.partition(":")
+        good, colon = _is_host(host), bool(separator)
+    if not good:
+        raise RemoteError(400, "Bad Host")
+    if not colon:
+        return host, None
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise RemoteError(400, "Bad Port")
+    return host, int(port)
+
+
+def _is_host(host: str) -> bool:
+    return bool(host) and host.isascii() and all(c.isalnum() or c in "-._" for c in host)
+
+
+@lru_cache(maxsize=2048)
+def _parse(text: str) -> Uri:
+    if len(text) > MAX_URI or not text.isprintable() or " " in text:
+        raise RemoteError(400, "Bad URI")
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if not colon or not scheme[:1].isalpha() or not scheme.isascii() or not all(c.isalnum() or c in "+-." for c in scheme):
+        raise RemoteError(400, "Bad URI")
+    if scheme == "tel":
+        number, params = _split_params(rest)
+        if not number:
+            raise RemoteError(400, "Bad URI")
+        return Uri("tel", user=number, params=params)
+    if scheme not in ("sip", "sips"):
+        return Uri(scheme, opaque=rest)
+    return _parse_sip(scheme, rest)
+
+
+def _parse_sip(scheme: str, rest: str) -> Uri:
+    user = password = None
+    if "@" in rest:
+        # The last @ before the host: everything a user part may hold unescaped stands before it.
+        userinfo, _, rest = rest.rpartition("@")
+        user, colon, secret = userinfo.partition(":")
+        password = secret if colon else None
+        if not user or any(c in '<>"' for c in userinfo):
+            raise RemoteError(400, "Bad URI")
+    rest, _, query = rest.partition("?")
+    hostport, params = _split_params(rest)
+    host, port = parse_host_port(hostport)
+    headers = tuple((n, v) for n, _, v in (part.partition("=") for part in query.split("&"))) if query else ()
+    return Uri(scheme, user, password, host, port, params, headers)
+
+
+def _split_params(text: str) -> tuple[str, Params]:
+    head, semicolon, tail = text.partition(";")
+    if not semicolon:
+        return head, ()
+    params: list[tuple[str, str | None]] = []
+    for part in tail.split(";"):
+        name, equals, value = part.partition("=")
+        if not name:
+            raise RemoteError(400, "Bad URI Parameter")
+        params.append((name.lower(), value if equals else None))
+    return head, tuple(params)
