@@ -1,0 +1,76 @@
+"""Cutting a byte stream into SIP messages (RFC 3261 18.3) and keepalives (RFC 5626 3.5.1)."""
+
+from __future__ import annotations
+
+from smartalex.errors import RemoteError
+from smartalex.sip.message import MAX_MESSAGE
+
+PING = b"\r\n\r\n"
+"""What `feed` returns for a double CRLF between messages; the answer is a single CRLF."""
+
+
+class StreamFramer:
+    """Feed it bytes as they come; each message is looked at once, however it was cut."""
+
+    __slots__ = ("_buffer", "_scanned", "_wanted")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._wanted = 0
+
+    @property
+    def empty(self) -> bool:
+        return not self._buffer
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Complete messages and PINGs; raises RemoteError when the stream can no longer be followed."""
+        self._buffer += data
+        found: list[bytes] = []
+        while True:
+            piece = self._next()
+            if piece is None:
+                break
+            found.append(piece)
+        if len(self._buffer) > MAX_MESSAGE:
+            raise RemoteError(513, "Message Too Large")
+        return found
+
+    def _next(self) -> bytes | None:
+        buffer = self._buffer
+        if not self._wanted:
+            if buffer.startswith(PING):
+                del buffer[:4]
+                return PING
+            if buffer.startswith(b"\r\n") and buffer[2:4] not in (b"", b"\r"):
+                del buffer[:2]  # a stray CRLF before a message (RFC 3261 7.5)
+            if buffer.startswith(b"\r\n"):
+                return None
+            end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
+            if end < 0:
+                self._scanned = len(buffer)
+                return None
+            self._wanted = end + 4 + content_length(bytes(buffer[:end]))
+            if self._wanted > MAX_MESSAGE:
+                raise RemoteError(513, "Message Too Large")
+        if len(buffer) < self._wanted:
+            return None
+        message = bytes(buffer[: self._wanted])
+        del buffer[: self._wanted]
+        self._wanted = self._scanned = 0
+        return message
+
+
+def content_length(head: bytes) -> int:
+    """The Content-Length of these header bytes, 0 when absent; raises RemoteError(400) where it cannot be trusted."""
+    lengths = set()
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() in (b"content-length", b"l"):
+            value = value.strip()
+            if not value.isdigit() or len(value) > 9:
+                raise RemoteError(400, "Bad Content-Length")
+            lengths.add(int(value))
+    if len(lengths) > 1:
+        raise RemoteError(400, "Two Content-Lengths")
+    return lengths.pop() if lengths else 0
