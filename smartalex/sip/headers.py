@@ -25,6 +25,8 @@ def split_list(text: str, separator: str = ",") -> list[str]:
     """Split where `separator` stands outside quotes and angle brackets; one pass over the text."""
     if separator not in text:
         return [text.strip()] if text.strip() else []
+    if '"' not in text and (separator == ";" or "<" not in text):
+        return [part for part in map(str.strip, text.split(separator)) if part]
     parts, start, quoted, angle, escaped = [], 0, False, False, False
     for index, char in enumerate(text):
         if quoted:

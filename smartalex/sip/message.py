@@ -104,6 +104,10 @@ class Headers:
     def items(self) -> Iterator[tuple[str, str]]:
         return ((name, value) for _, name, value in self._rows)
 
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(key, name as written, value), in order; not to be changed."""
+        return self._rows
+
     def count(self, key: str) -> int:
         return sum(row[0] == key for row in self._rows)
 
@@ -333,10 +337,12 @@ def _body(headers: Headers, body: bytes, stream: bool) -> bytes:
 
 def _check(message: Request | Response) -> None:
     headers = message.headers
+    keys = [row[0] for row in headers.rows()]
     for key in REQUIRED:
-        if headers.get(key) is None:
+        found = keys.count(key)
+        if not found:
             raise RemoteError(400, f"Missing {key.title()}")
-        if key != "via" and headers.count(key) > 1:
+        if found > 1 and key != "via":
             raise RemoteError(400, f"Two {key.title()} Headers")
     if isinstance(message, Request):
         _ = message.via, message.from_, message.to
