@@ -1,0 +1,87 @@
+"""SIP's timer values (RFC 3261 17.1.1.1) and one heap for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+T1 = 0.5
+T2 = 4.0
+T4 = 5.0
+TIMEOUT = 64 * T1
+"""Timers B, F, H, J (unreliable), L, M, and how long a 2xx waits for its ACK."""
+
+
+class Timer:
+    """One pending call; `cancel` is one assignment, the heap forgets it when its time comes."""
+
+    __slots__ = ("args", "at", "call")
+
+    def __init__(self, at: float, call: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self.at = at
+        self.call: Callable[..., None] | None = call
+        self.args = args
+
+    def cancel(self) -> None:
+        self.call = None
+        self.args = ()
+
+    def __lt__(self, other: Timer) -> bool:
+        return self.at < other.at
+
+
+class TimerQueue:
+    """Thousands of timers a second on a single DelayedCall."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._heap: list[Timer] = []
+        self._alarm: IDelayedCall | None = None
+        self._alarm_at = 0.0
+
+    def call_later(self, seconds: float, call: Callable[..., None], *args: Any) -> Timer:
+        timer = Timer(self._clock.seconds() + seconds, call, args)
+        heappush(self._heap, timer)
+        if self._alarm is None or timer.at < self._alarm_at:
+            self._set_alarm(timer.at)
+        return timer
+
+    def pending(self) -> int:
+        """Timers that have neither run nor been cancelled."""
+        return sum(timer.call is not None for timer in self._heap)
+
+    def stop(self) -> None:
+        self._heap.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now = self._clock.seconds()
+        heap = self._heap
+        while heap and heap[0].at <= now:
+            timer = heappop(heap)
+            if timer.call is not None:
+                call, args = timer.call, timer.args
+                timer.cancel()
+                try:
+                    call(*args)
+                except Exception:
+                    self.log.failure("a SIP timer failed")
+        while heap and heap[0].call is None:
+            heappop(heap)
+        if heap and (self._alarm is None or heap[0].at < self._alarm_at):
+            self._set_alarm(heap[0].at)
