@@ -1,0 +1,333 @@
+"""The transaction layer (RFC 3261 17): matches messages to transactions and performs their tables' actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from smartalex.errors import RemoteError
+from smartalex.interfaces import ICounters
+from smartalex.sip.headers import Peer, Via
+from smartalex.sip.message import REASONS, Headers, Request, Response, UnparsableRequest, parse, response_to
+from smartalex.sip.timers import TIMEOUT, Timer, TimerQueue
+from smartalex.sip.transaction import Action, Input, Kind, State, Transaction, wait_s
+from smartalex.sip.transport import Transports
+
+COOKIE = "z9hG4bK"
+Key = tuple[str, ...]
+
+
+class User(Protocol):
+    """What is above the layer."""
+
+    def on_request(self, transaction: ServerTransaction, request: Request) -> None: ...
+
+    def on_ack(self, request: Request) -> None:
+        """An ACK that belongs to no transaction: for a 2xx."""
+
+    def on_stray_response(self, response: Response) -> None:
+        """A 2xx retransmitted after its transaction ended, or nonsense."""
+
+
+class _Timed:
+    """The timers that both sides share."""
+
+    __slots__ = ("layer", "machine", "peer", "retransmit", "timeout", "wait")
+
+    def __init__(self, layer: TransactionLayer, kind: Kind, peer: Peer) -> None:
+        self.layer = layer
+        self.peer = peer
+        self.machine = Transaction(kind, peer.transport != "udp")
+        self.retransmit: Timer | None = None
+        self.timeout: Timer | None = None
+        self.wait: Timer | None = None
+
+    def start_retransmit(self) -> None:
+        if not self.machine.reliable:
+            self.retransmit = self.layer.timers.call_later(self.machine.interval, self.input, Input.RETRANSMIT)
+
+    def start_timeout(self) -> None:
+        self.timeout = self.layer.timers.call_later(TIMEOUT, self.input, Input.TIMEOUT)
+
+    def input(self, event: Input) -> bool:
+        """Step the table and perform; False when the pair is not listed."""
+        actions = self.machine.input(event)
+        if actions is None:
+            self.layer.counters.count("sip.unlisted", self.machine.kind.value)
+            return False
+        for action in actions:
+            self.perform(action)
+        if self.machine.state is State.TERMINATED:
+            self.finish()
+        return True
+
+    def perform(self, action: Action) -> None:
+        if action in (Action.AGAIN_DOUBLED, Action.AGAIN_CAPPED, Action.AGAIN_T2):
+            interval = self.machine.next_interval(action)
+            self.retransmit = self.layer.timers.call_later(interval, self.input, Input.RETRANSMIT)
+        elif action is Action.STOP_RETRANSMIT:
+            if self.retransmit is not None:
+                self.retransmit.cancel()
+        elif action is Action.START_RETRANSMIT:
+            self.start_retransmit()
+        elif action is Action.START_TIMEOUT:
+            self.start_timeout()
+        elif action is Action.STOP_TIMEOUT:
+            if self.timeout is not None:
+                self.timeout.cancel()
+        elif action is Action.START_WAIT:
+            seconds = wait_s(self.machine.kind, self.machine.state, self.machine.reliable)
+            self.wait = self.layer.timers.call_later(seconds, self.input, Input.WAIT_OVER)
+        else:
+            self.act(action)
+
+    def act(self, action: Action) -> None:
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        for timer in (self.retransmit, self.timeout, self.wait):
+            if timer is not None:
+                timer.cancel()
+
+
+class ServerTransaction(_Timed):
+    """`respond` sends; `on_ack` (INVITE, 2xx retransmitted branch) and `on_failed` are the user's."""
+
+    __slots__ = ("key", "on_failed", "request", "response", "user")
+
+    def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer) -> None:
+        kind = Kind.INVITE_SERVER if request.method == "INVITE" else Kind.SERVER
+        super().__init__(layer, kind, peer)
+        self.key = key
+        self.request = request
+        self.response: bytes = b""
+        self.user: object | None = None
+        self.on_failed: Callable[[str], None] | None = None
+
+    def respond(self, response: Response) -> bool:
+        """Send a response; False when the transaction has ended or has its final response already."""
+        event = Input.R1XX if response.status < 200 else Input.R2XX if response.status < 300 else Input.R3TO6
+        if (self.machine.state, event) not in self.machine.table:
+            return False
+        self.response = response.to_bytes()
+        self.layer.counters.count("sip.response", f"{response.status // 100}xx")
+        return self.input(event)
+
+    def act(self, action: Action) -> None:
+        if action is Action.SEND_RESPONSE:
+            if self.response:
+                self.layer.transports.send(self.peer, self.response)
+        elif action in (Action.TELL_ERROR, Action.TELL_TIMEOUT) and self.on_failed is not None:
+            self.on_failed("transport" if action is Action.TELL_ERROR else "timeout")
+
+    def finish(self) -> None:
+        super().finish()
+        self.layer.forget_server(self.key)
+
+
+class ClientTransaction(_Timed):
+    """`on_response(response)` for each response, `on_failed('timeout' | 'transport')` at most once."""
+
+    __slots__ = ("data", "key", "on_failed", "on_response", "request", "response")
+
+    def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer) -> None:
+        super().__init__(layer, Kind.INVITE_CLIENT if request.method == "INVITE" else Kind.CLIENT, peer)
+        self.key = key
+        self.request = request
+        self.data = request.to_bytes()
+        self.response: Response | None = None
+        self.on_response: Callable[[Response], None] = lambda response: None
+        self.on_failed: Callable[[str], None] = lambda why: None
+
+    def start(self) -> None:
+        self.start_retransmit()
+        self.start_timeout()
+        self.layer.transports.send(self.peer, self.data)
+
+    def received(self, response: Response) -> None:
+        self.response = response
+        self.input(Input.R1XX if response.status < 200 else Input.R2XX if response.status < 300 else Input.R3TO6)
+
+    def act(self, action: Action) -> None:
+        if action is Action.SEND_REQUEST:
+            self.layer.transports.send(self.peer, self.data)
+        elif action is Action.SEND_ACK:
+            assert self.response is not None
+            self.layer.transports.send(self.peer, ack_for(self.request, self.response).to_bytes())
+        elif action is Action.DELIVER and self.response is not None:
+            self.on_response(self.response)
+        elif action in (Action.TELL_TIMEOUT, Action.TELL_ERROR):
+            self.on_failed("timeout" if action is Action.TELL_TIMEOUT else "transport")
+
+    def finish(self) -> None:
+        super().finish()
+        self.layer.forget_client(self.key)
+
+
+def ack_for(invite: Request, response: Response) -> Request:
+    """The ACK of a non-2xx final response (RFC 3261 17.1.1.3): same Via, same Route, the response's To."""
+    rows = [("Via", str(invite.via)), ("Max-Forwards", "70")]
+    rows += [("Route", value) for value in invite.headers.get_all("Route")]
+    rows += [("From", invite.headers.get("From") or ""), ("To", response.headers.get("To") or "")]
+    rows += [("Call-ID", invite.call_id), ("CSeq", f"{invite.cseq.number} ACK")]
+    return Request("ACK", invite.uri, Headers(rows))
+
+
+class TransactionLayer:
+    """Give it a User; ask it for `client(request, peer)`."""
+
+    log = Logger()
+
+    def __init__(self, transports: Transports, timers: TimerQueue, counters: ICounters, now: Callable[[], float]) -> None:
+        self.transports = transports
+        self.timers = timers
+        self.counters = counters
+        self.user: User
+        self._now = now
+        self._servers: dict[Key, ServerTransaction] = {}
+        self._clients: dict[Key, ClientTransaction] = {}
+        self._answers: dict[str, tuple[float, float]] = {}
+        transports.receive = self.receive
+        transports.failed = self.peer_failed
+
+    def __len__(self) -> int:
+        return len(self._servers) + len(self._clients)
+
+    # ------------------------------------------------------------------ from the wire
+
+    def receive(self, data: bytes, peer: Peer) -> None:
+        """One message; nothing it holds gets past here as an exception."""
+        self.counters.count("sip.received", peer.transport)
+        try:
+            self._received(parse(data, stream=peer.transport != "udp"), peer)
+        except UnparsableRequest as error:
+            self._refuse(error, peer)
+        except RemoteError:
+            self.counters.count("sip.malformed", peer.transport)
+        except Exception:
+            self.counters.count("sip.fault")
+            self.log.failure("a message from {host} could not be handled", host=peer.host)
+
+    def _received(self, message: Request | Response, peer: Peer) -> None:
+        message.source = peer
+        if isinstance(message, Response):
+            self._response(message)
+            return
+        stamp_via(message, peer)
+        self.counters.count("sip.request", message.method if message.method in KNOWN else "other")
+        key = server_key(message)
+        transaction = self._servers.get(key)
+        if message.method == "ACK":
+            self._ack(message, transaction)
+        elif transaction is not None:
+            self.counters.count("sip.retransmission", peer.transport)
+            transaction.input(Input.REQUEST)
+        else:
+            transaction = ServerTransaction(self, key, message, response_peer(message, peer))
+            self._servers[key] = transaction
+            self._hand_up(transaction, message)
+
+    def _hand_up(self, transaction: ServerTransaction, request: Request) -> None:
+        try:
+            self.user.on_request(transaction, request)
+        except RemoteError as error:
+            transaction.respond(response_to(request, error.status, error.reason))
+        except Exception:
+            self.counters.count("sip.fault")
+            self.log.failure("a {method} request could not be handled", method=request.method)
+            transaction.respond(response_to(request, 500))
+
+    def _ack(self, ack: Request, transaction: ServerTransaction | None) -> None:
+        if transaction is not None and transaction.machine.state is not State.ACCEPTED:
+            transaction.input(Input.ACK)
+        else:
+            self.user.on_ack(ack)
+
+    def _response(self, response: Response) -> None:
+        transaction = self._clients.get((response.via.branch, response.cseq.method))
+        if transaction is not None and len(response.vias) == 1:
+            transaction.received(response)
+        else:
+            self.counters.count("sip.stray_response")
+            self.user.on_stray_response(response)
+
+    def _refuse(self, error: UnparsableRequest, peer: Peer) -> None:
+        """Answer what cannot be parsed only when its Via is sound and its source asks seldom: no amplifier."""
+        self.counters.count("sip.malformed", peer.transport)
+        request = error.request
+        if request is None or request.method == "ACK" or not self._may_answer(peer.host):
+            return
+        try:
+            stamp_via(request, peer)
+            answer = response_to(request, error.status, error.reason or REASONS.get(error.status)).to_bytes()
+            self.transports.send(response_peer(request, peer), answer)
+        except RemoteError:
+            self.counters.count("sip.unanswerable", peer.transport)
+
+    def _may_answer(self, host: str) -> bool:
+        """Ten at once, then five a second per source."""
+        now = self._now()
+        left, since = self._answers.get(host, (10.0, now))
+        left = min(10.0, left + (now - since) * 5.0)
+        if len(self._answers) > 10_000:
+            self._answers.clear()
+        self._answers[host] = (left - 1 if left >= 1 else left, now)
+        return left >= 1
+
+    # ------------------------------------------------------------------ to the wire
+
+    def client(self, request: Request, peer: Peer) -> ClientTransaction:
+        """A client transaction for a request whose top Via is ours; `start` it after setting its callbacks."""
+        key = (request.via.branch, request.method)
+        transaction = self._clients[key] = ClientTransaction(self, key, request, peer)
+        return transaction
+
+    def find_invite(self, cancel: Request) -> ServerTransaction | None:
+        """The INVITE transaction a CANCEL means (RFC 3261 9.2)."""
+        return self._servers.get((*server_key(cancel)[:-1], "INVITE"))
+
+    def peer_failed(self, peer: Peer) -> None:
+        for transaction in [t for t in (*self._clients.values(), *self._servers.values()) if t.peer == peer]:
+            transaction.input(Input.TRANSPORT_ERROR)
+
+    def forget_server(self, key: Key) -> None:
+        self._servers.pop(key, None)
+
+    def forget_client(self, key: Key) -> None:
+        self._clients.pop(key, None)
+
+
+KNOWN = frozenset(
+    ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REFER", "NOTIFY", "REGISTER", "INFO", "UPDATE", "PRACK", "MESSAGE", "SUBSCRIBE", "PUBLISH")
+)  # fmt: skip
+
+
+def server_key(request: Request) -> Key:
+    """RFC 3261 17.2.3; an ACK matches its INVITE. Without the cookie the parts RFC 2543 matched by."""
+    via = request.via
+    method = "INVITE" if request.method == "ACK" else request.method
+    if via.branch.startswith(COOKIE) and len(via.branch) > len(COOKIE):
+        return via.branch, via.sent_by.lower(), method
+    return (
+        "2543", request.uri, request.from_.tag or "", request.call_id, str(request.cseq.number), via.sent_by.lower(), via.branch, method,
+    )  # fmt: skip
+
+
+def stamp_via(request: Request, peer: Peer) -> None:
+    """Note where it really came from (RFC 3261 18.2.1, RFC 3581 4)."""
+    via: Via = request.via
+    if via.rport == "":
+        via = via.with_param("rport", str(peer.port)).with_param("received", peer.host)
+    elif via.host.strip("[]") != peer.host:
+        via = via.with_param("received", peer.host)
+    if via is not request.via:
+        request.set_via(via)
+
+
+def response_peer(request: Request, peer: Peer) -> Peer:
+    """Where responses go (RFC 3261 18.2.2): the same connection; over UDP the source address, at rport or the Via's port."""
+    if peer.transport != "udp" or request.via.rport is not None:
+        return peer
+    return Peer("udp", peer.host, request.via.port or 5060)
