@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -120,6 +120,8 @@ class Errands:
             doing.cancel()
 
     def _failed(self, failure: Failure) -> dict[str, Any]:
+        if failure.check(CancelledError):
+            return {"ok": False, "cause": "no outcome"}
         self.log.failure("a tool failed inside the call", failure)
         return {"ok": False, "cause": "internal error"}
 

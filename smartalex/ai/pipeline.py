@@ -142,7 +142,12 @@ class Cascade:
         return opening.addCallback(lambda _: self._open(reply))
 
     def _open(self, reply: Reply) -> None:
-        if not self.closed:
+        """The dialogue's first reply; an empty one settles nothing, for no turn is owed an answer."""
+        if self.closed:
+            return
+        if all(isinstance(step, Expect) for step in reply):
+            self._expect_only(reply)
+        else:
             self._perform(reply)
 
     def write(self, frame: bytes) -> None:
@@ -265,8 +270,8 @@ class Cascade:
 
     def _perform(self, reply: Reply) -> None:
         """Do a Reply in order, except that what to listen for counts from the first word on: callers barge in."""
-        if not isinstance(reply, tuple):
-            raise ProtocolError(f"a dialogue replied with {type(reply).__name__}")
+        if not isinstance(reply, tuple) or not all(isinstance(step, (Say, Expect, CallTool)) for step in reply):
+            raise ProtocolError("a dialogue's reply is no Reply")
         self._expect_only(reply)
         audible = False
         for step in reply:

@@ -199,6 +199,7 @@ class Conversation:
             return
         mute = self._quiet.agent(pcm)
         if self._stage.playout.audio(item_id, pcm) and not mute:
+            self._spoke = True
             self._answered()
         if self._quiet.mute and not self._supervisor.can("continuous_output"):
             self._supervisor.failed(TimedOut("silence instead of speech"))
@@ -323,16 +324,16 @@ class Conversation:
 
     def tell_result(self, tool_call_id: str, data: Mapping[str, Any]) -> None:
         """A tool failed; the agent has to say so."""
-        self._supervisor.tell("tool_result", tool_call_id, False, dict(data))
         self._owe()
+        self._supervisor.tell("tool_result", tool_call_id, False, dict(data))
 
     def tell_event(self, text: str, speak: bool) -> None:
         """Something happened; a session that is being replaced learns it from the history."""
         self._stage.history.append(("event", text))
         if self._supervisor.live:
-            self._supervisor.tell("inject", "event", text, speak)
             if speak:
                 self._owe()
+            self._supervisor.tell("inject", "event", text, speak)
         elif speak:
             self._apologised = True
 
@@ -412,7 +413,6 @@ class Conversation:
     def _answered(self) -> None:
         self._supervisor.answered()
         self._owed = False
-        self._spoke = True
         self._quiet.answered()
         self._turns.input(Input.ANSWERED)
 
@@ -456,9 +456,9 @@ class Conversation:
             pass  # it speaks when its turn comes
         elif self._apologised or self._turns.state is Turn.THINKING:
             self._apologised = False
+            self._owe()
             if self._stage.history:
                 self._supervisor.tell("inject", "event", RECOVERED, True)
-            self._owe()
         elif not self._stage.history and not self._stage.playout.busy and not self._early:
             self._owe()  # the first words
 

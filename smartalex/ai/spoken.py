@@ -27,10 +27,10 @@ class Spoken:
         """What of it was heard after `played_ms`: whole words, in proportion to their audio."""
         words: list[str] = []
         ends = [start for _, start in self._texts[1:]] + [self.ms]
-        for (text, start), end in zip(self._texts, ends, strict=True):
+        for (text, start), end in zip(self._texts, ends, strict=False):
             if played_ms >= end > start:
                 words.append(text)
-            elif played_ms > start:
+            elif start < played_ms < end:
                 words.append(_whole_words(text, (played_ms - start) / (end - start)))
         return " ".join(word for word in words if word)
 

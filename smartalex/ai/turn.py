@@ -128,7 +128,9 @@ class Pace:
 GAP_MS = 60
 """Quiet inside a burst of speech that does not start the counting anew."""
 
-ACKNOWLEDGEMENTS = frozenset("ok okay yes yeah yep right sure uh huh hm hmm mm mhm um uhuh ah oh aha good fine".split())
+ACKNOWLEDGEMENTS = frozenset(
+    "ok okay yes yeah yep right sure uh huh uhhuh hm hmm mm mhm mmhm um uhuh ah oh aha good fine".split()
+)
 """Words that, one or two at a time and where no answer is expected, only say that somebody listens."""
 
 
@@ -165,7 +167,7 @@ class Turns:
         if event in (Input.QUIET, Input.QUIET_AGAIN):
             self.prompted += 1
             self._still = 0
-        if Action.CHECK in actions or Action.END in actions or state not in LISTENED:
+        if state not in LISTENED or Action.INTERRUPT in actions:
             self._voiced = 0
         if Action.START in actions:
             self._length = 0
@@ -207,10 +209,10 @@ class Turns:
         if state in UNSPOKEN:
             return self._onset(speaking, interruptible)
         if state is State.CALLER:
-            if speaking and interruptible:
-                return Input.AGENT_SPEAKS
             if self._quiet >= self._endpoint_ms:
                 return Input.ENDPOINT
+            if speaking and interruptible:
+                return Input.AGENT_SPEAKS
             return Input.MONOLOGUE if self._length >= pace.monologue_ms else None
         if state in (State.HELD, State.DOUBT):
             if self._voiced >= pace.insist_ms:
@@ -237,7 +239,7 @@ class Turns:
         return Input.QUIET if self.prompted < self._pace.reprompts else Input.QUIET_AGAIN
 
     def _acknowledges(self, text: str) -> bool:
-        words = text.lower().replace("-", " ").split()
+        words = text.lower().replace("-", "").split()
         return self._expected == "any" and len(words) <= 2 and all(word.strip(".,!?") in ACKNOWLEDGEMENTS for word in words)
 
 

@@ -267,7 +267,13 @@ class Phone:
             tuple(backends), greeting, breakers=self.breakers, detector=lambda rate: lambda frame: frame != QUIET, **options
         )
         self.conversation = Conversation(
-            brief, chosen, control=self.control, audio=self.leg, prompts=book(self.clock), clock=self.clock, counters=self.counters
+            brief,
+            chosen,
+            control=self.control,
+            audio=self.leg,
+            prompts=book(self.clock),
+            clock=self.clock,
+            counters=self.counters,
         )
 
     def ring(self) -> bool:
