@@ -7,7 +7,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -143,14 +143,19 @@ class PromptBook:
         collected = _Collected(self._rate)
         try:
             synthesis = synthesizer.speak(voice, AudioFormat("pcm16", self._rate), collected)
-            synthesis.feed(text)
-            synthesis.end()
-            await synthesis.done.addTimeout(RENDER_LIMIT_S, self._clock)
+            limit = self._clock.callLater(RENDER_LIMIT_S, synthesis.cancel)
+            try:
+                synthesis.feed(text)
+                synthesis.end()
+                await synthesis.done
+            finally:
+                if limit.active():
+                    limit.cancel()
             return collected.clip(text)
-        except BackendError as error:
-            self.log.warn("a prompt could not be rendered: {error}", error=str(error))
-        except Exception as error:
-            self.log.failure("a prompt could not be rendered: {kind}", kind=type(error).__name__)
+        except (BackendError, CancelledError) as error:
+            self.log.warn("a prompt could not be rendered: {error}", error=str(error) or "no answer in time")
+        except Exception:
+            self.log.failure("a prompt could not be rendered")
         return None
 
 

@@ -9,23 +9,28 @@ REACT_MS = 1500
 """What a backend has to speak after it was told that the caller is silent."""
 
 STARVE_MS = 4000
+PAUSE_MS = 1000
+"""Silence inside an agent's speech that is played; more of it is left out."""
+
 MUTE_MS = 4000
+"""Silence in an agent's audio that makes it a failure."""
+
 MUTE_DBFS = -60.0
 
 
 class Quiet:
     """Counts milliseconds; every question is asked once a frame."""
 
-    __slots__ = ("_asked_ms", "_most_mute", "_mute_bytes", "_starved_ms")
+    __slots__ = ("_asked_ms", "_rate", "_starved_ms", "mute_ms")
 
     def __init__(self, rate: int) -> None:
-        self._most_mute = MUTE_MS * rate // 500
+        self._rate = rate
         self._asked_ms = -1
         self._starved_ms = 0
-        self._mute_bytes = 0
+        self.mute_ms = 0  # of agent audio without sound, up to now
 
     def reset(self) -> None:
-        self._starved_ms = self._mute_bytes = 0
+        self._starved_ms = self.mute_ms = 0
 
     def asked(self) -> None:
         """The backend was told of the caller's silence."""
@@ -50,12 +55,7 @@ class Quiet:
         return self._starved_ms == STARVE_MS
 
     def agent(self, pcm: bytes) -> bool:
-        """Whether this audio of the agent is inaudible."""
-        inaudible = peak_dbfs(pcm) < MUTE_DBFS
-        self._mute_bytes = self._mute_bytes + len(pcm) if inaudible else 0
-        return inaudible
-
-    @property
-    def mute(self) -> bool:
-        """The agent has sent seconds of audio without sound."""
-        return self._mute_bytes >= self._most_mute
+        """Whether this audio of the agent can be heard."""
+        audible = peak_dbfs(pcm) >= MUTE_DBFS
+        self.mute_ms = 0 if audible else self.mute_ms + len(pcm) * 500 // self._rate
+        return audible

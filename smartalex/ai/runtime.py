@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from smartalex.ai.errands import Errands
 from smartalex.ai.options import ConversationOptions
 from smartalex.ai.prompts import PromptBook
-from smartalex.ai.quiet import Quiet
+from smartalex.ai.quiet import MUTE_MS, PAUSE_MS, Quiet
 from smartalex.ai.shape import FromBackend, ToBackend, choose
 from smartalex.ai.stage import Prompter, Stage
 from smartalex.ai.supervisor import Chain, State, Supervisor
@@ -197,12 +197,14 @@ class Conversation:
             return
         if not pcm or not self._may_speak(item_id):
             return
-        mute = self._quiet.agent(pcm)
-        if self._stage.playout.audio(item_id, pcm) and not mute:
+        heard = self._quiet.agent(pcm)
+        if not self._supervisor.can("continuous_output") and self._quiet.mute_ms > PAUSE_MS:
+            if self._quiet.mute_ms >= MUTE_MS:
+                self._supervisor.failed(TimedOut("silence instead of speech"))
+        elif self._stage.playout.audio(item_id, pcm) and heard:
             self._spoke = True
+            self._quiet.answered()
             self._answered()
-        if self._quiet.mute and not self._supervisor.can("continuous_output"):
-            self._supervisor.failed(TimedOut("silence instead of speech"))
 
     def on_item_done(self, item_id: str) -> None:
         """'' says that the turn is answered with nothing."""
@@ -233,6 +235,7 @@ class Conversation:
 
     def on_tool_call(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
         if not self._ending and self._turns.state is not Turn.SUSPENDED:
+            self._quiet.answered()
             self._answered()
             self._errands.ask(tool_call_id, name, arguments)
 
@@ -413,7 +416,6 @@ class Conversation:
     def _answered(self) -> None:
         self._supervisor.answered()
         self._owed = False
-        self._quiet.answered()
         self._turns.input(Input.ANSWERED)
 
     def _caller_said(self, text: str, final: bool) -> None:

@@ -640,7 +640,6 @@ VERBS = (
     "tool_result",
     "write",
     "marked",
-    "session",
     "close",
 )
 DEEDS = {
