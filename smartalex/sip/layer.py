@@ -233,7 +233,7 @@ class TransactionLayer:
         try:
             self.user.on_request(transaction, request)
         except RemoteError as error:
-            transaction.respond(response_to(request, error.status, error.reason))
+            transaction.respond(response_to(request, error.status, error.reason, headers=getattr(error, "headers", ())))
         except Exception:
             self.counters.count("sip.fault")
             self.log.failure("a {method} request could not be handled", method=request.method)

@@ -249,6 +249,8 @@ class Session:
         actions, self.state = row
         for action in actions:
             PERFORM[action](self, event, detail)
+        if self.state is State.ENDED:
+            self._agent.ended(self)
         return True
 
     def arrived(self, transaction: ServerTransaction) -> None:
@@ -272,11 +274,6 @@ class Session:
         headers = (self._agent.contact(self), *self._agent.capabilities)
         answer = response_to(request, 200, headers=headers, body=body or b"", content_type="application/sdp" if body else None)
         self._send_2xx(Input.ANSWER, answer)
-
-    def notified(self, request: Request) -> None:
-        """A NOTIFY on this dialog; raises RemoteError for what is not about our REFER."""
-        progress = refer.read_notify(request)
-        self.listener.on_refer_progress(self, progress.status, progress.reason, progress.final)
 
     # ------------------------------------------------------------------ actions
 
@@ -350,9 +347,8 @@ class Session:
         self.listener.on_failed(self, response if isinstance(response, Response) else None)
 
     def _end(self, event: Input, detail: Any) -> None:
-        self._agent.ended(self)
         cause = ENDINGS.get(event, "local")
-        if self.state is State.ENDED and event is Input.FAILURE and detail is None:
+        if event is Input.FAILURE and detail is None:
             cause = "timeout"
         self.listener.on_ended(self, cause, detail if isinstance(detail, Request) else None)
 

@@ -1,0 +1,331 @@
+"""The user agent core (RFC 3261 8, 9, 11-15): which request means what, for both roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import attrs
+from twisted.logger import Logger
+
+from smartalex.errors import RemoteError
+from smartalex.interfaces import ICounters
+from smartalex.sip import refer
+from smartalex.sip.dialog import DialogId
+from smartalex.sip.digest import DigestClient
+from smartalex.sip.headers import NameAddr, Peer, Via
+from smartalex.sip.layer import COOKIE, KNOWN, ClientTransaction, ServerTransaction, TransactionLayer
+from smartalex.sip.message import REASONS, Headers, Request, Response, response_to
+from smartalex.sip.session import Input, Session, SessionListener
+from smartalex.sip.timers import TimerQueue
+from smartalex.sip.transport import Transports
+from smartalex.sip.uri import Uri
+
+SUPPORTED: frozenset[str] = frozenset()
+"""Option tags we understand in Require."""
+
+
+class Owner(Protocol):
+    """Who takes new calls."""
+
+    def on_invite(self, session: Session) -> None:
+        """A new INVITE; 100 has been sent.  Set `session.listener` and go on."""
+
+    def on_options(self, request: Request) -> int:
+        """The status for an OPTIONS outside dialogs."""
+
+
+@attrs.frozen
+class UserAgentOptions:
+    """`user_agent` goes into what we send to peers that know us; OPTIONS never shows it."""
+
+    user_agent: str = "SmartAlex"
+    allow: tuple[str, ...] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "NOTIFY", "REFER", "INFO")
+
+
+@attrs.frozen
+class InviteOptions:
+    """A call we place; `next_hop` is where the first message goes."""
+
+    uri: Uri
+    next_hop: Peer
+    from_: NameAddr
+    to: NameAddr
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    digest: DigestClient | None = None
+
+
+class UserAgent:
+    """`tokens(n)` gives n random bytes."""
+
+    log = Logger()
+
+    def __init__(self, layer: TransactionLayer, tokens: Callable[[int], bytes], counters: ICounters, options: UserAgentOptions) -> None:
+        self.timers: TimerQueue = layer.timers
+        self.owner: Owner
+        self._layer = layer
+        self._transports: Transports = layer.transports
+        self._tokens = tokens
+        self._counters = counters
+        self._options = options
+        self._dialogs: dict[DialogId, Session] = {}
+        self._early: dict[tuple[str, str, int], Session] = {}
+        self.capabilities = self._allow()
+        layer.user = self
+
+    def __len__(self) -> int:
+        return len(self._dialogs) + len(self._early)
+
+    # ------------------------------------------------------------------ requests from the wire
+
+    def on_request(self, transaction: ServerTransaction, request: Request) -> None:
+        """Validate first, route after (RFC 3261 8.2)."""
+        request.request_uri, request.max_forwards  # noqa: B018  (raises what is wrong with them)
+        if request.method == "CANCEL":
+            self._cancelled(transaction, request)
+            return
+        self._check_require(request)
+        if request.to.tag is not None:
+            self._in_dialog(transaction, request)
+        elif request.method == "INVITE":
+            self._invited(transaction, request)
+        elif request.method == "OPTIONS":
+            self._options_asked(transaction, request)
+        elif request.method in ("BYE", "NOTIFY", "INFO", "REFER", "UPDATE", "PRACK"):
+            transaction.respond(response_to(request, 481, to_tag=self._token()))
+        else:
+            self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
+
+    def on_ack(self, request: Request) -> None:
+        session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
+        if session is None:
+            self._counters.count("sip.stray_ack")
+            return
+        session.input(Input.ACK, request)
+
+    def on_stray_response(self, response: Response) -> None:
+        """A 2xx that outlived its transaction finds its session here."""
+        session = self._dialogs.get((response.call_id, response.from_.tag or "", response.to.tag or ""))
+        if session is not None and response.cseq.method == "INVITE" and 200 <= response.status < 300:
+            session.input(Input.R2XX, response)
+
+    def _check_require(self, request: Request) -> None:
+        unknown = [tag for tag in request.headers.get_all("Require") if tag not in SUPPORTED]
+        if unknown:
+            raise _Unsupported(unknown)
+
+    def _cancelled(self, transaction: ServerTransaction, request: Request) -> None:
+        invite = self._layer.find_invite(request)
+        session = invite.user if invite is not None else None
+        if not isinstance(session, Session):
+            transaction.respond(response_to(request, 481, to_tag=self._token()))
+            return
+        transaction.respond(response_to(request, 200, to_tag=session.tag))
+        session.input(Input.CANCEL, request)
+
+    def _invited(self, transaction: ServerTransaction, request: Request) -> None:
+        if request.request_uri.scheme not in ("sip", "sips", "tel"):
+            self._plain(transaction, 416)
+            return
+        if request.contact is None:
+            raise RemoteError(400, "Missing Contact")
+        if request.body and request.content_type != "application/sdp":
+            self._plain(transaction, 415, (("Accept", "application/sdp"),))
+            return
+        early = (request.call_id, request.from_.tag or "", request.cseq.number)
+        if early in self._early:
+            self._plain(transaction, 482)  # the same request by another path (RFC 3261 8.2.2.2)
+            return
+        session = Session(self, "uas", request, transaction.peer, self._token())
+        transaction.user = session
+        session.arrived(transaction)
+        self._early[early] = session
+        transaction.respond(response_to(request, 100))
+        self.owner.on_invite(session)
+
+    def _in_dialog(self, transaction: ServerTransaction, request: Request) -> None:
+        session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
+        if session is None and request.method == "BYE":
+            session = self._early_of(request)
+        if session is None or (session.dialog is not None and not session.dialog.accepts(request)):
+            transaction.respond(response_to(request, 481 if session is None else 500, to_tag=self._token()))
+            return
+        handle = self._inside.get(request.method)
+        if handle is None:
+            self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
+            return
+        handle(self, session, transaction, request)
+
+    def _early_of(self, request: Request) -> Session | None:
+        """The call still ringing that this BYE is for (RFC 3261 15.1.2)."""
+        for (call_id, from_tag, _), session in self._early.items():
+            if call_id == request.call_id and from_tag == (request.from_.tag or "") and session.tag == request.to.tag:
+                return session
+        return None
+
+    def _bye(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
+        transaction.respond(response_to(request, 200))
+        session.input(Input.BYE, request)
+
+    def _reinvite(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
+        transaction.respond(response_to(request, 100))
+        session.reinvite(transaction, request)
+
+    def _notify(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
+        progress = refer.read_notify(request)
+        transaction.respond(response_to(request, 200))
+        session.listener.on_refer_progress(session, progress.status, progress.reason, progress.final)
+
+    def _refer(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
+        targets = request.headers.get_all("Refer-To")
+        if len(targets) != 1:
+            raise RemoteError(400, "One Refer-To")
+        accepted = session.listener.on_refer(session, NameAddr.parse(targets[0]), request)
+        transaction.respond(response_to(request, 202 if accepted else 603, headers=(self.contact(session),)))
+        if accepted:
+            session.notify_refer(100, "Trying", final=False)
+
+    def _info(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
+        transaction.respond(response_to(request, 200))
+        session.listener.on_info(session, request.content_type, request.body)
+
+    def _options_in(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
+        self._options_asked(transaction, request)
+
+    _inside: dict[str, Callable[..., None]] = {
+        "INVITE": _reinvite, "BYE": _bye, "NOTIFY": _notify, "REFER": _refer, "INFO": _info, "OPTIONS": _options_in,
+    }  # fmt: skip
+
+    def _options_asked(self, transaction: ServerTransaction, request: Request) -> None:
+        self._plain(transaction, self.owner.on_options(request), (*self._allow(), ("Accept", "application/sdp")))
+
+    def _plain(self, transaction: ServerTransaction, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
+        transaction.respond(response_to(transaction.request, status, to_tag=self._token(), headers=headers))
+
+    def _allow(self) -> tuple[tuple[str, str], ...]:
+        return (("Allow", ", ".join(self._options.allow)),)
+
+    # ------------------------------------------------------------------ calls we place
+
+    def invite(self, options: InviteOptions, listener: SessionListener) -> Session:
+        """Place a call; what becomes of it is told to `listener`."""
+        from_ = options.from_.with_tag(self._token())
+        rows = [("Max-Forwards", "70"), ("From", str(from_)), ("To", str(options.to)), ("Call-ID", self._token() + self._token())]
+        rows += [("CSeq", "1 INVITE"), *options.headers]
+        request = Request("INVITE", str(options.uri), Headers(rows), options.body)
+        session = Session(self, "uac", request, options.next_hop, from_.tag or "")
+        session.listener = listener
+        for row in (self.contact(session), *self.capabilities, ("User-Agent", self._options.user_agent)):
+            request.headers.add(*row)
+        if options.body:
+            request.headers.add("Content-Type", "application/sdp")
+        self._start_invite(session, options.digest)
+        return session
+
+    def _start_invite(self, session: Session, digest: DigestClient | None) -> None:
+        client = self._client(session.request, session.peer)
+        session.client = client
+        client.on_response = lambda response: self._invite_answered(session, digest, response)
+        client.on_failed = lambda why: self._invite_lost(session, why)
+        client.start()
+
+    def _invite_answered(self, session: Session, digest: DigestClient | None, response: Response) -> None:
+        if response.status < 200:
+            session.input(Input.R1XX, response)
+        elif response.status < 300:
+            session.input(Input.R2XX, response)
+        elif not (response.status in (401, 407) and digest is not None and self._try_again(session, digest, response)):
+            session.input(Input.FAILURE, response)
+
+    def _invite_lost(self, session: Session, why: str) -> None:
+        session.input(Input.LOST if why == "transport" else Input.FAILURE, None)
+
+    def _try_again(self, session: Session, digest: DigestClient, response: Response) -> bool:
+        answer = digest.authorization(response, "INVITE", session.request.uri)
+        if answer is None:
+            return False
+        old = session.request
+        headers = old.headers.copy()
+        headers.remove("Via")
+        headers.set("CSeq", f"{old.cseq.number + 1} INVITE")
+        headers.set(*answer)
+        session.request = Request("INVITE", old.uri, headers, old.body)
+        self._start_invite(session, digest)
+        return True
+
+    def cancel(self, session: Session) -> None:
+        """CANCEL of the INVITE in progress: same branch, same CSeq number (RFC 3261 9.1)."""
+        invite = session.request
+        rows = [("Via", str(invite.via)), ("Max-Forwards", "70"), ("From", invite.headers.get("From") or "")]
+        rows += [("To", invite.headers.get("To") or ""), ("Call-ID", invite.call_id), ("CSeq", f"{invite.cseq.number} CANCEL")]
+        self._layer.client(Request("CANCEL", invite.uri, Headers(rows)), session.peer).start()
+
+    # ------------------------------------------------------------------ what sessions need
+
+    def send(self, session: Session, request: Request, answered: Callable[[Response], None], failed: Callable[[str], None]) -> None:
+        client = self._client(request, session.next_hop())
+        client.on_response = answered
+        client.on_failed = failed
+        client.start()
+
+    def send_ack(self, session: Session, request: Request) -> bytes:
+        """ACK of a 2xx: no transaction; returns the bytes for sending it again."""
+        peer = session.next_hop()
+        request.headers.insert_first("Via", str(self._via(peer)))
+        data = request.to_bytes()
+        self._transports.send(peer, data)
+        return data
+
+    def resend(self, session: Session, data: bytes) -> None:
+        self._transports.send(session.next_hop(), data)
+
+    def contact(self, session: Session) -> tuple[str, str]:
+        host, port = self._transports.advertised(session.peer.transport, session.peer)
+        transport = "" if session.peer.transport == "udp" else f";transport={session.peer.transport}"
+        return "Contact", f"<sip:{_bracket(host)}:{port}{transport}>"
+
+    def connected(self, peer: Peer) -> bool:
+        return self._transports.connected(peer)
+
+    def first_seq(self) -> int:
+        return 0
+
+    def confirmed(self, session: Session) -> None:
+        if session.dialog is not None:
+            self._dialogs[session.dialog.id] = session
+        self._forget_early(session)
+
+    def ended(self, session: Session) -> None:
+        self._forget_early(session)
+        if session.dialog is not None:
+            self._dialogs.pop(session.dialog.id, None)
+
+    def _forget_early(self, session: Session) -> None:
+        request = session.request
+        if session.role == "uas":
+            self._early.pop((request.call_id, request.from_.tag or "", request.cseq.number), None)
+
+    def _client(self, request: Request, peer: Peer) -> ClientTransaction:
+        request.headers.insert_first("Via", str(self._via(peer)))
+        return self._layer.client(request, peer)
+
+    def _via(self, peer: Peer) -> Via:
+        host, port = self._transports.advertised(peer.transport, peer)
+        return Via(peer.transport.upper(), _bracket(host), port, (("branch", COOKIE + self._token()), ("rport", None)))
+
+    def _token(self) -> str:
+        return self._tokens(8).hex()
+
+
+class _Unsupported(RemoteError):
+    """420 with the option tags nobody here knows."""
+
+    def __init__(self, tags: list[str]) -> None:
+        super().__init__(420, REASONS[420])
+        self.headers = (("Unsupported", ", ".join(tags)),)
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
