@@ -12,7 +12,11 @@ from twisted.python.failure import Failure
 
 from smartalex.ai.tools import Refusal, Wish, check
 from smartalex.ai.turn import Input
+from smartalex.errors import BackendError, ProtocolError
 from smartalex.interfaces import Brief, ICallControl
+
+MOST_REFUSED = 20
+"""Tool calls in vain after which the backend is taken for broken."""
 
 LIMIT_S = 120.0
 """The call bounds its transfers itself; this is the wall behind that."""
@@ -28,6 +32,8 @@ class IConversation(Protocol):
     def epoch(self) -> int: ...
     @property
     def spoke(self) -> bool: ...
+    def answered(self) -> None: ...
+    def failed(self, error: BackendError) -> None: ...
     def say(self, prompt: str, *, interruptible: bool = True) -> None: ...
     def later(self, seconds: float, action: Any, *arguments: Any) -> None: ...
     def after_playout(self, action: Any) -> None: ...
@@ -50,7 +56,7 @@ class Errands:
 
     log = Logger()
 
-    __slots__ = ("_brief", "_control", "_conversation", "_leaving", "_running", "_transfers")
+    __slots__ = ("_brief", "_control", "_conversation", "_leaving", "_refused", "_running", "_transfers")
 
     def __init__(self, conversation: IConversation, control: ICallControl, brief: Brief) -> None:
         self._conversation = conversation
@@ -59,6 +65,7 @@ class Errands:
         self._running: _Errand | None = None
         self._leaving: _Errand | None = None
         self._transfers = 0
+        self._refused = 0
 
     @property
     def running(self) -> bool:
@@ -73,9 +80,10 @@ class Errands:
         self._control.event("tool", {"tool": name[:40], "refused": refused, "for": getattr(found, "target", "")})
         errand = _Errand(tool_call_id, self._conversation.epoch, found if isinstance(found, Wish) else Wish(name))
         if isinstance(found, Refusal):
-            self._conversation.later(0, self._report, errand, found.data)
+            self._refuse(errand, found)
             return
         self._running = errand
+        self._conversation.answered()
         self._conversation.input(Input.TOOL)
         if found.name == "transfer" and not self._conversation.spoke:
             self._conversation.say("connecting")
@@ -93,6 +101,13 @@ class Errands:
             self._conversation.later(0, self._report, leaving, {"ok": False, "cause": "the caller went on"})
 
     # ------------------------------------------------------------------
+
+    def _refuse(self, errand: _Errand, refusal: Refusal) -> None:
+        self._refused += 1
+        if self._refused % MOST_REFUSED == 0:
+            self._conversation.failed(ProtocolError("asks for one impossible thing after the other"))
+        else:
+            self._conversation.later(0, self._report, errand, refusal.data)
 
     def _run(self, errand: _Errand) -> None:
         wish = errand.wish

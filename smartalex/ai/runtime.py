@@ -27,7 +27,7 @@ from smartalex.ai.supervisor import Chain, State, Supervisor
 from smartalex.ai.timers import Timers
 from smartalex.ai.turn import Action, Input, Turns
 from smartalex.ai.turn import State as Turn
-from smartalex.errors import TimedOut
+from smartalex.errors import BackendError, TimedOut
 from smartalex.interfaces import Brief, IAudioOut, ICallControl, ICounters
 from smartalex.media.frame import AudioFormat
 
@@ -203,15 +203,14 @@ class Conversation:
                 self._supervisor.failed(TimedOut("silence instead of speech"))
         elif self._stage.playout.audio(item_id, pcm) and heard:
             self._spoke = True
-            self._quiet.answered()
-            self._answered()
+            self.answered()
 
     def on_item_done(self, item_id: str) -> None:
         """'' says that the turn is answered with nothing."""
         if item_id:
             self._stage.playout.done(item_id)
         else:
-            self._answered()
+            self._settled()
 
     def on_protect(self, item_id: str) -> None:
         self._stage.playout.protect(item_id)
@@ -235,8 +234,6 @@ class Conversation:
 
     def on_tool_call(self, tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
         if not self._ending and self._turns.state is not Turn.SUSPENDED:
-            self._quiet.answered()
-            self._answered()
             self._errands.ask(tool_call_id, name, arguments)
 
     def on_going_away(self, seconds: float) -> None:
@@ -313,6 +310,14 @@ class Conversation:
 
     def input(self, event: Input) -> None:
         self._perform(self._turns.input(event))
+
+    def answered(self) -> None:
+        """The session reacted, by words or a tool."""
+        self._quiet.answered()
+        self._settled()
+
+    def failed(self, error: BackendError) -> None:
+        self._supervisor.failed(error)
 
     def regained(self) -> bool:
         """A tool that took the caller away has failed: take turns again.  False when the call is over or out of backends."""
@@ -392,6 +397,7 @@ class Conversation:
             self._apologised = True
 
     def _reprompt(self) -> None:
+        self._spoke = False
         self._quiet.asked()
         self._supervisor.tell("silence", self._turns.prompted)
 
@@ -413,7 +419,8 @@ class Conversation:
         Action.GOODBYE: _goodbye,
     }
 
-    def _answered(self) -> None:
+    def _settled(self) -> None:
+        """Nothing is owed any more."""
         self._supervisor.answered()
         self._owed = False
         self._turns.input(Input.ANSWERED)

@@ -171,9 +171,8 @@ class Supervisor:
             self.tell(verb, *arguments)
 
     def owed(self) -> None:
-        """The session owes an answer from now on."""
-        self.answered()
-        if self.live:
+        """The session owes an answer: from now on, unless it does so already."""
+        if self.live and self._answer is None:
             self._waited = 0
             self._answer = self._clock.callLater(self._chain.deadlines.answer_s[0], self._waiting)
 

@@ -171,7 +171,7 @@ class Turns:
             self._voiced = 0
         if Action.START in actions:
             self._length = 0
-        if state is not self.state:
+        if state is State.SUSPENDED:
             self._still = 0
         self.state = state
         return actions
