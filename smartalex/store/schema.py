@@ -1,0 +1,98 @@
+"""The tables.  Lists are JSON; times are Unix seconds; ids are text."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+
+workspace = Table("workspace", metadata, Column("id", String, primary_key=True), Column("name", String, nullable=False),
+                  Column("operator", String))  # fmt: skip
+
+trunk = Table(
+    "trunk", metadata,
+    Column("id", String, primary_key=True),
+    Column("workspace", ForeignKey("workspace.id"), nullable=False),
+    Column("name", String, nullable=False, unique=True),
+    Column("pbx_domain", String, nullable=False),
+    Column("username", String, nullable=False, default=""),
+    Column("auth", String, nullable=False, default="digest"),
+    Column("allowed_sources", JSON, nullable=False, default=list),
+    Column("codecs", JSON, nullable=False),
+    Column("max_calls", Integer, nullable=False, default=10),
+    Column("active", Boolean, nullable=False, default=True),
+)  # fmt: skip
+
+agent = Table(
+    "agent", metadata,
+    Column("id", String, primary_key=True),
+    Column("workspace", ForeignKey("workspace.id"), nullable=False),
+    Column("name", String, nullable=False),
+    Column("first_message", Text, nullable=False, default=""),
+    Column("instructions", Text, nullable=False, default=""),
+    Column("voice", String, nullable=False, default="en-us"),
+    Column("language", String, nullable=False, default="en-US"),
+    Column("backends", JSON, nullable=False),
+    Column("max_duration_s", Integer, nullable=False, default=300),
+    Column("call_forwarding_number", String, nullable=False, default=""),
+)  # fmt: skip
+
+did = Table(
+    "did", metadata,
+    Column("number", String, primary_key=True),
+    Column("trunk", ForeignKey("trunk.id"), primary_key=True),
+    Column("agent", ForeignKey("agent.id"), nullable=False),
+)  # fmt: skip
+
+extension = Table(
+    "extension", metadata,
+    Column("id", String, primary_key=True),
+    Column("workspace", ForeignKey("workspace.id"), nullable=False),
+    Column("number", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False, default="person"),
+    Column("department", String, nullable=False, default=""),
+    Column("aliases", JSON, nullable=False, default=list),
+    Column("digit", String, nullable=False, default=""),
+    Column("pronunciation", String, nullable=False, default=""),
+)  # fmt: skip
+
+secret = Table("secret", metadata, Column("name", String, primary_key=True), Column("sealed", LargeBinary, nullable=False))
+
+call = Table(
+    "call", metadata,
+    Column("id", String, primary_key=True),
+    *(Column(name, String, nullable=False, default="") for name in (
+        "sip_call_id", "direction", "workspace", "trunk", "did", "agent", "caller", "caller_name", "source", "transport",
+        "user_agent", "codec", "disposition", "cause", "detail", "transferred_to", "flagged",
+    )),
+    Column("status", Integer),
+    Column("started_at", Float, index=True),
+    Column("answered_at", Float),
+    Column("ended_at", Float),
+    Column("duration_s", Float),
+    Column("rtp", JSON),
+)  # fmt: skip
+
+call_event = Table(
+    "call_event", metadata,
+    Column("call", String, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("data", JSON, nullable=False),
+)  # fmt: skip
+
+message = Table(
+    "message", metadata,
+    Column("id", String, primary_key=True),
+    Column("call", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("caller", String, nullable=False, default=""),
+    Column("for_id", String, nullable=False, default=""),
+    Column("for_name", String, nullable=False, default=""),
+    Column("duration_ms", Integer, nullable=False),
+    Column("path", String, nullable=False),
+)  # fmt: skip
