@@ -1,0 +1,37 @@
+"""Digest credentials we issue: shown once, kept as HA1s in the vault."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+
+from smartalex.interfaces import ISecretStore
+from smartalex.sip.digest import HASHES, ha1
+
+LETTERS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+"""Letters and digits nobody mistakes for one another."""
+
+BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+def new_username() -> str:
+    return "sa_" + "".join(secrets.choice(BASE32) for _ in range(12))
+
+
+def issue(vault: ISecretStore, trunk_id: str, username: str, realm: str) -> str:
+    """A new password for the trunk: the only time anybody sees it."""
+    password = "".join(secrets.choice(LETTERS) for _ in range(24))
+    kept = {"realm": realm, **{algorithm: ha1(username, realm, password, algorithm) for algorithm in HASHES}}
+    vault.put(_name(trunk_id), json.dumps(kept).encode())
+    return password
+
+
+def read(vault: ISecretStore, trunk_id: str) -> Mapping[str, str]:
+    """HA1 by algorithm, and 'realm'; raises KeyError when none was issued."""
+    kept: dict[str, str] = json.loads(vault.get(_name(trunk_id)))
+    return kept
+
+
+def _name(trunk_id: str) -> str:
+    return f"trunk/{trunk_id}/digest"

@@ -1,0 +1,158 @@
+"""Everything that reads or writes the database.  Synchronous: callers go through a thread pool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy.engine import Connection
+
+from smartalex.interfaces import CallEvent, ISecretStore
+from smartalex.store import credentials, schema
+from smartalex.tenants.agent import Agent
+from smartalex.tenants.did import Did
+from smartalex.tenants.directory import Directory, Extension
+from smartalex.tenants.trunk import Trunk
+from smartalex.tenants.workspace import Tenancy, Workspace
+
+_COLUMNS = {column.name for column in schema.call.columns}
+
+
+class Repository:
+    def __init__(self, engine: Engine, vault: ISecretStore) -> None:
+        self.engine = engine
+        self.vault = vault
+
+    # ------------------------------------------------------------------ tenants
+
+    def revision(self) -> int:
+        """Rises with every change of what tenants own."""
+        with self.engine.connect() as connection:
+            return int(connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "revision")).scalar() or 0)
+
+    def changed(self, connection: Connection) -> None:
+        """To be called in the transaction of every such change."""
+        value = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "revision")).scalar()
+        if value is None:
+            connection.execute(insert(schema.meta).values(key="revision", value="1"))
+        else:
+            connection.execute(update(schema.meta).where(schema.meta.c.key == "revision").values(value=str(int(value) + 1)))
+
+    def tenancy(self) -> Tenancy:
+        revision = self.revision()
+        with self.engine.connect() as connection:
+            rows = {table.name: connection.execute(select(table)).mappings().all() for table in TENANT_TABLES}
+        extensions: dict[str, list[Extension]] = {}
+        for row in rows["extension"]:
+            extensions.setdefault(row["workspace"], []).append(
+                Extension(row["id"], row["number"], row["name"], row["kind"], row["department"], tuple(row["aliases"]), row["digit"], row["pronunciation"])
+            )
+        workspaces = {
+            r["id"]: Workspace(r["id"], r["name"], Directory(tuple(extensions.get(r["id"], ())), r["operator"])) for r in rows["workspace"]
+        }
+        dids = tuple(Did(r["number"], r["trunk"], r["agent"]) for r in rows["did"])
+        return Tenancy(revision, workspaces, {r["id"]: _trunk(r) for r in rows["trunk"]}, dids, {r["id"]: _agent(r) for r in rows["agent"]})
+
+    def credentials(self) -> dict[str, tuple[str, Mapping[str, str]]]:
+        """username -> (trunk id, HA1 by algorithm) of every active digest trunk."""
+        with self.engine.connect() as connection:
+            trunks = connection.execute(select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.auth == "digest")).all()
+        return {username: (trunk_id, credentials.read(self.vault, trunk_id)) for trunk_id, username in trunks}
+
+    def trunk_named(self, name: str) -> Trunk | None:
+        with self.engine.connect() as connection:
+            row = connection.execute(select(schema.trunk).where(schema.trunk.c.name == name)).mappings().first()
+        return _trunk(row) if row is not None else None
+
+    def rotate(self, trunk: Trunk, realm: str) -> str:
+        """A new password for this trunk; the old one stops working when the service notices."""
+        password = credentials.issue(self.vault, trunk.id, trunk.username, realm)
+        with self.engine.begin() as connection:
+            self.changed(connection)
+        return password
+
+    # ------------------------------------------------------------------ records
+
+    def apply(self, events: Sequence[CallEvent]) -> None:
+        """Write events in one transaction; those written before are passed over."""
+        if not events:
+            return
+        with self.engine.begin() as connection:
+            for event in self._new(connection, events):
+                _apply(connection, event)
+
+    def _new(self, connection: Connection, events: Sequence[CallEvent]) -> list[CallEvent]:
+        known: dict[str, int] = {}
+        ids = sorted({event.call for event in events})
+        for start in range(0, len(ids), 500):
+            chunk = ids[start : start + 500]
+            table = schema.call_event
+            rows = connection.execute(select(table.c.call, func.max(table.c.seq)).where(table.c.call.in_(chunk)).group_by(table.c.call))
+            known.update({call: seq for call, seq in rows})
+        return [event for event in events if event.seq > known.get(event.call, -1)]
+
+    def interrupt_open_calls(self, now: float) -> int:
+        """Mark calls that never ended: the service stopped under them."""
+        with self.engine.begin() as connection:
+            ended = {"ended_at": now, "disposition": "interrupted", "cause": "the service stopped"}
+            return connection.execute(update(schema.call).where(schema.call.c.ended_at.is_(None)).values(ended)).rowcount
+
+    def calls(self, limit: int = 50, *, refused: bool = False) -> list[dict[str, Any]]:
+        """Newest first."""
+        query = select(schema.call).order_by(schema.call.c.started_at.desc(), schema.call.c.id.desc()).limit(limit)
+        if refused:
+            query = query.where(schema.call.c.disposition == "refused")
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def call(self, prefix: str) -> dict[str, Any] | None:
+        """The call whose id, or SIP Call-ID, this is or begins with; its events under 'events'."""
+        table = schema.call
+        match = table.c.id.startswith(prefix.upper(), autoescape=True) | (table.c.sip_call_id == prefix)
+        with self.engine.connect() as connection:
+            row = connection.execute(select(table).where(match).order_by(table.c.id.desc()).limit(1)).mappings().first()
+            if row is None:
+                return None
+            events = schema.call_event
+            story = connection.execute(select(events).where(events.c.call == row["id"]).order_by(events.c.seq)).mappings()
+            return {**row, "events": [{"at": e["at"], "kind": e["kind"], **e["data"]} for e in story]}
+
+    # ------------------------------------------------------------------ messages
+
+    def add_message(self, values: Mapping[str, Any]) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(insert(schema.message).values(**values))
+
+    def messages(self, limit: int = 50) -> list[dict[str, Any]]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(schema.message).order_by(schema.message.c.at.desc()).limit(limit)).mappings()
+            return [dict(row) for row in rows]
+
+
+TENANT_TABLES = (schema.workspace, schema.trunk, schema.did, schema.agent, schema.extension)
+
+
+def _apply(connection: Connection, event: CallEvent) -> None:
+    data = json.loads(json.dumps(dict(event.data)))
+    connection.execute(insert(schema.call_event).values(call=event.call, seq=event.seq, at=event.at, kind=event.kind, data=data))
+    fields = {key: value for key, value in event.fields.items() if key in _COLUMNS}
+    if event.seq == 0:
+        connection.execute(insert(schema.call).values(id=event.call, **fields))
+    elif fields:
+        connection.execute(update(schema.call).where(schema.call.c.id == event.call).values(**fields))
+
+
+def _trunk(row: Any) -> Trunk:
+    return Trunk(
+        row["id"], row["workspace"], row["name"], row["pbx_domain"], row["username"], row["auth"], tuple(row["allowed_sources"]),
+        tuple(row["codecs"]), row["max_calls"], row["active"],
+    )  # fmt: skip
+
+
+def _agent(row: Any) -> Agent:
+    return Agent(
+        row["id"], row["workspace"], row["name"], row["first_message"], row["instructions"], row["voice"], row["language"],
+        tuple(row["backends"]), row["max_duration_s"], row["call_forwarding_number"],
+    )  # fmt: skip
