@@ -26,7 +26,7 @@ PCM8K = AudioFormat("pcm16", 8000)
 PCM16K = AudioFormat("pcm16", 16000)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, weakref_slot=True)
 class Clip:
     """Speech or sound that is ready to play: s16le mono PCM at `rate` Hz, and the words it says.
 
