@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "rtp": {"media.codecs"},
     "auth": {"sip.digest", "sip.headers"},
     "ai": set(),
-    "store": {"tenants"},
+    "store": {"tenants", "config", "sip.digest"},
     "calls": {"sip", "sdp", "rtp", "ai.runtime", "ai.prompts", "tenants", "plugins"},
     "phone": {"sip", "sdp", "rtp"},
     "web": {"tenants", "store", "calls"},

@@ -1,0 +1,127 @@
+"""The state directory: database, vault key, certificate, messages, journal; made at the first start."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import ipaddress
+import os
+from pathlib import Path
+from typing import IO
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from smartalex.config import Config
+from smartalex.errors import ConfigurationError
+from smartalex.store.demo import seed_demo
+from smartalex.store.engine import open_engine, upgrade
+from smartalex.store.journal import Journal
+from smartalex.store.repository import Repository
+from smartalex.store.vault import Vault, holds_secrets, master_key
+
+
+@attrs.frozen
+class Issued:
+    """Credentials that were just made: the password is shown once and not kept."""
+
+    trunk: str
+    username: str
+    password: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class State:
+    folder: Path
+    repository: Repository
+    journal: Journal
+    certificate: Path
+    key: Path
+    issued: Issued | None
+    lock: IO[str] | None = None
+
+    @property
+    def messages(self) -> Path:
+        return self.folder / "messages"
+
+
+def open_state(config: Config, *, serve: bool = True) -> State:
+    """Open or make it; with `serve` take the lock (one service at a time).  Raises ConfigurationError."""
+    folder = Path(config.node.state_dir)
+    if not serve and not (folder / "smartalex.db").exists() and not config.store.url:
+        raise ConfigurationError(f"{folder} holds no SmartAlex yet; start one with: smartalex run --state {folder}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "messages").mkdir(mode=0o700, exist_ok=True)
+    (folder / "journal").mkdir(mode=0o700, exist_ok=True)
+    lock = _lock(folder) if serve else None
+    engine = open_engine(config.store.url or f"sqlite:///{folder / 'smartalex.db'}")
+    upgrade(engine)
+    key = master_key(Path(config.vault.key_file or folder / "vault.key"), create=not holds_secrets(engine))
+    repository = Repository(engine, Vault(engine, key))
+    issued = None
+    if not repository.tenancy().workspaces:
+        issued = Issued(*seed_demo(repository, config.sip.realm))
+    certificate, private = folder / "tls.crt", folder / "tls.key"
+    if not certificate.exists():
+        _self_signed(certificate, private, config)
+    return State(folder, repository, Journal(folder / "journal"), certificate, private, issued, lock)
+
+
+def running(folder: Path) -> bool:
+    """True while a service holds this directory."""
+    try:
+        with (folder / "lock").open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False
+
+
+def _lock(folder: Path) -> IO[str]:
+    file = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        pid = file.read().strip()
+        file.close()
+        raise ConfigurationError(f"{folder} is in use by another SmartAlex (pid {pid}); give this one another --state") from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _self_signed(certificate: Path, private: Path, config: Config) -> None:
+    """An EC P-256 certificate for this host, good for two years: enough to begin with."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "SmartAlex")])
+    addresses = {"127.0.0.1", "::1"} | {a for a in (config.node.host, config.node.advertised_address) if a}
+    names: list[x509.GeneralName] = [x509.DNSName("localhost")]
+    names += [_general_name(a) for a in sorted(addresses)]
+    now = datetime.datetime.now(datetime.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=730))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    plain = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(plain)
+
+
+def _general_name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
