@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from smartalex.ai.breaker import Breakers
@@ -14,7 +15,7 @@ from smartalex.ai.options import ConversationOptions
 from smartalex.ai.prompts import ENGLISH, PromptBook
 from smartalex.ai.runtime import Conversation
 from smartalex.counters import Counters
-from smartalex.errors import BackendError
+from smartalex.errors import BackendError, ProtocolError, Unavailable
 from smartalex.interfaces import (
     Brief,
     Destination,
@@ -243,6 +244,26 @@ def answering(text: str = "Certainly.", ms: int = 400) -> Callable[..., None]:
     return answer
 
 
+def never(session: Any, *_: Any) -> Deferred[None]:
+    return Deferred()
+
+
+def refuses(error: BackendError) -> Any:
+    return lambda session, *_: fail(error)
+
+
+def raises(session: Any, *_: Any) -> None:
+    raise ZeroDivisionError("plugin bug")
+
+
+def dies(session: Any, *_: Any) -> None:
+    session.host.failed(Unavailable("gone"))
+
+
+def calls(name: str, **arguments: Any) -> Any:
+    return lambda session, *_: session.host.tool_call("t1", name, arguments)
+
+
 def book(clock: Clock) -> PromptBook:
     """Every prompt as half a second of sound."""
     prompts = PromptBook(clock)
@@ -465,3 +486,13 @@ class Dialogue:
 
     def cut_off(self, text: str) -> Any:
         return self._told("cut_off", text)
+
+
+class LoggedCase(TestCase):
+    """Failures that a backend provoked on purpose are logged, and no surprise."""
+
+    def tearDown(self) -> None:
+        self.flushLoggedErrors(ZeroDivisionError, ProtocolError)
+
+    def near(self, value: float, expected: float, tolerance: float) -> None:
+        self.assertLessEqual(abs(value - expected), tolerance, (value, expected))
