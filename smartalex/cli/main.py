@@ -1,0 +1,45 @@
+"""`smartalex ...`: each command is loaded when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from smartalex import __version__
+
+COMMANDS = {
+    "run": "start the platform",
+    "call": "place a call with the built-in phone",
+    "calls": "list calls, show one",
+    "messages": "list the messages callers left",
+    "trunks": "list the trunks",
+    "secret": "rotate a trunk's password",
+    "providers": "list the installed plugins",
+}
+
+
+class Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            command: click.Command = import_module(f"smartalex.cli.{cmd_name}").command
+        except ModuleNotFoundError as error:
+            if error.name != f"smartalex.cli.{cmd_name}":
+                raise
+            return None
+        return command
+
+
+@click.command(cls=Lazy)
+@click.version_option(__version__, prog_name="smartalex")
+def main() -> None:
+    """SmartAlex: an AI voice platform for the phone system you already have."""
+
+
+if __name__ == "__main__":
+    main()

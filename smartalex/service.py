@@ -1,0 +1,256 @@
+"""Everything put together: from a configuration to a service that answers calls."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import CannotListenError
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from smartalex import plugins
+from smartalex.ai.options import ConversationOptions
+from smartalex.ai.prompts import PromptBook
+from smartalex.auth.allowlist import AllowlistAuthenticator
+from smartalex.auth.digest import DigestAuthenticator
+from smartalex.auth.firstof import FirstOf
+from smartalex.calls.admission import Admission
+from smartalex.calls.call import CallOptions, Plant
+from smartalex.calls.message import MessageLimits, MessageSounds
+from smartalex.calls.switchboard import Records, Switchboard, Voices
+from smartalex.config import Config
+from smartalex.counters import Counters
+from smartalex.errors import ConfigurationError
+from smartalex.interfaces import IAuthenticator
+from smartalex.media.tone import beep
+from smartalex.media.vad import Vad
+from smartalex.rtp.plane import MediaPlane, PlaneOptions
+from smartalex.sip.digest import NonceSource
+from smartalex.sip.layer import TransactionLayer
+from smartalex.sip.timers import TimerQueue
+from smartalex.sip.transport import TransportOptions, Transports
+from smartalex.sip.ua import UserAgent, UserAgentOptions
+from smartalex.store.journal import JournalWriter
+from smartalex.store.messages import MessageBox
+from smartalex.store.state import State, open_state
+from smartalex.tenants.agent import Agent
+from smartalex.tenants.workspace import Tenancy
+from smartalex.web.status import site
+
+Announce = Callable[[dict[str, Any]], None]
+RELOAD_S = 0.5
+
+
+class SmartAlexService(Service):
+    """One node.  `announce` gets a dict of addresses once calls are taken."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, config: Config, announce: Announce = lambda ready: None) -> None:
+        self.reactor = reactor
+        self.config = config
+        self.exit_status = 0
+        self.ready = False
+        self.counters = Counters()
+        self._announce = announce
+        self._pool = ThreadPool(1, 4, "store")
+        self._factories: dict[str, Any] = {}
+        self._nonces = NonceSource(secrets.token_bytes(32), config.sip.nonce_lifetime_s)
+        self._reload = LoopingCall(self._look_for_changes)
+        self._reload.clock = reactor
+        self._http: Any = None
+
+    # ------------------------------------------------------------------ starting
+
+    def privilegedStartService(self) -> None:
+        """Open the state and bind the ports; raises SystemExit with one sentence."""
+        try:
+            self.state: State = open_state(self.config)
+            self._build()
+            self._listen()
+        except ConfigurationError as error:
+            raise SystemExit(f"smartalex: {error}") from None
+
+    def startService(self) -> None:
+        super().startService()
+        self._pool.start()
+        self._writer = JournalWriter(self.state.journal, self.state.repository, self._defer, self.reactor, self.counters)
+        cut = self._writer.replay(time.time())
+        if cut:
+            self.log.warn("{cut} calls were cut when the service last stopped; they are marked 'interrupted'", cut=cut)
+        self.plane.start()
+        self._reload.start(RELOAD_S, now=False)
+        self._prepare().addCallbacks(lambda _: self._open(), self._failed)
+
+    def _build(self) -> None:
+        config, state = self.config, self.state
+        tenancy = state.repository.tenancy()
+        self.prompts = PromptBook(self.reactor)
+        self.admission = Admission(self._authenticator(tenancy), tenancy, config.limits.max_calls)
+        options = CallOptions(config.sip.refer_timeout_s, config.sip.ring_limit_s, MessageLimits(config.messages.max_seconds))
+        messages = MessageBox(state.messages, state.repository, self._defer, time.time)
+        plant = Plant(self.reactor, self.counters, messages, self._sounds, lambda: Vad(8000).speech, options)
+        records = Records(state.journal.record, time.time, time.monotonic, os.urandom)
+        voices = Voices(self._conversation_options, self.prompts)
+        self.switchboard = Switchboard(self.admission, plant, voices, records, self.reactor)
+        self.switchboard.retry_after_s = config.limits.retry_after_s
+        plane_options = PlaneOptions(config.node.host, config.rtp.port_range, 5, config.rtp.quarantine_s, config.rtp.symmetric)
+        self.plane = MediaPlane(self.reactor, plane_options, self.switchboard, self.counters, secrets.randbits)
+        self.switchboard.plane = self.plane
+        self.transports = Transports(self.reactor, self.counters, TransportOptions(config.node.advertised_address))
+        self.timers = TimerQueue(self.reactor)
+        self.layer = TransactionLayer(self.transports, self.timers, self.counters, time.monotonic)
+        self.agent = UserAgent(self.layer, os.urandom, self.counters, UserAgentOptions())
+        self.agent.owner = self.switchboard
+        self.switchboard.address_for = lambda peer: self.transports.advertised(peer.transport, peer)[0]
+
+    def _listen(self) -> None:
+        config = self.config
+        host, sip = config.node.host, config.sip
+        if "udp" in sip.transports:
+            self._bind("sip.port", "UDP", sip.port, lambda: self.transports.listen_udp(host, sip.port))
+        if "tcp" in sip.transports:
+            self._bind("sip.port", "TCP", sip.port, lambda: self.transports.listen_tcp(host, sip.port))
+        if "tls" in sip.transports:
+            certificate, key = sip.tls_certificate or str(self.state.certificate), sip.tls_key or str(self.state.key)
+            context = DefaultOpenSSLContextFactory(key, certificate)
+            self._bind("sip.tls_port", "TLS", sip.tls_port, lambda: self.transports.listen_tls(host, sip.tls_port, context))
+        web = site(self.counters, self._gauges, lambda: self.ready)
+        self._http = self._bind(
+            "http.port", "HTTP", config.http.port, lambda: self.reactor.listenTCP(config.http.port, web, interface=config.http.host)
+        )
+
+    def _bind(self, option: str, what: str, port: int, listen: Callable[[], Any]) -> Any:
+        try:
+            return listen()
+        except CannotListenError as error:
+            reason = getattr(error.socketError, "strerror", error.socketError)
+            raise ConfigurationError(
+                f"{what} port {port} cannot be opened ({reason}): stop the program that uses it, or choose another {option}"
+            ) from None
+
+    def _prepare(self) -> Deferred[Any]:
+        """Load the agents' backends and render what they say first."""
+        waiting = []
+        for agent in self.admission.tenancy.agents.values():
+            for spec in agent.backends:
+                factory = self._factory(spec)
+                synthesizer = getattr(factory, "synthesizer", None)
+                if synthesizer is not None:
+                    waiting.append(self.prompts.load(synthesizer, agent.voice, agent.language))
+                    waiting.append(self.prompts.load_greetings(synthesizer, [agent]))
+        return DeferredList(waiting, consumeErrors=True)
+
+    def _open(self) -> None:
+        self.ready = True
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        ready = self._addresses()
+        (self.state.folder / "run.json").write_text(json.dumps({k: v for k, v in ready.items() if k != "password"}))
+        self._announce(ready)
+        self.log.info("taking calls on {host}, SIP {sip}, TLS {tls}", host=ready["host"], sip=ready["sip_port"], tls=ready["tls_port"])
+
+    def _failed(self, failure: Any) -> None:
+        self.log.failure("the service could not start", failure)
+        self.exit_status = 1
+        self.reactor.stop()
+
+    def _addresses(self) -> dict[str, Any]:
+        config, issued = self.config, self.state.issued
+        trunk = next(iter(self.admission.tenancy.trunks.values()), None)
+        ready: dict[str, Any] = {
+            "host": config.node.host, "sip_port": config.sip.port, "tls_port": config.sip.tls_port, "http_port": config.http.port,
+            "rtp_ports": config.rtp.ports, "state": str(self.state.folder.resolve()), "pid": os.getpid(),
+            "trunk": trunk.name if trunk else "", "username": trunk.username if trunk else "",
+        }  # fmt: skip
+        return {**ready, "password": issued.password} if issued else ready
+
+    # ------------------------------------------------------------------ what calls need
+
+    def _authenticator(self, tenancy: Tenancy) -> IAuthenticator:
+        sources = [(t.id, source) for t in tenancy.trunks.values() if t.auth == "ip-allowlist" for source in t.allowed_sources]
+        known = self.state.repository.credentials()
+        digest = DigestAuthenticator(self.config.sip.realm, self.config.sip.digest_algorithms, known.get, self._nonces)
+        return FirstOf([AllowlistAuthenticator(sources), digest]) if sources else digest
+
+    def _factory(self, spec: str) -> Any:
+        if spec not in self._factories:
+            provider, options = plugins.find("IVoiceAgentFactory", spec)
+            make = provider.load()
+            self._factories[spec] = make(self.reactor, **options) if getattr(make, "wants_reactor", False) else make(**options)
+        return self._factories[spec]
+
+    def _conversation_options(self, agent: Agent) -> ConversationOptions:
+        factories = tuple(self._factory(spec) for spec in agent.backends)
+        return ConversationOptions(factories, self.prompts.greeting(agent), agent.max_duration_s, agent.language)
+
+    def _sounds(self, language: str) -> MessageSounds:
+        clip = self.prompts.clip
+        return MessageSounds(
+            clip("take-message", language), beep(), clip("message-saved", language), clip("message-empty", language), clip("message-trouble", language)
+        )
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "calls": len(self.switchboard.calls), "legs": len(self.plane), "sip_transactions": len(self.layer),
+            "media_late_ticks": self.plane.late_ticks, "media_worst_late_seconds": round(self.plane.worst_late_s, 4),
+        }  # fmt: skip
+
+    def _defer(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return deferToThreadPool(self.reactor, self._pool, function, *args)
+
+    def _look_for_changes(self) -> Deferred[Any]:
+        looked = self._defer(self._changed).addCallback(self._adopt)
+        return looked.addErrback(lambda failure: self.counters.count("store.reload_failed"))
+
+    def _changed(self) -> tuple[Tenancy, IAuthenticator] | None:
+        if self.state.repository.revision() == self.admission.tenancy.revision:
+            return None
+        tenancy = self.state.repository.tenancy()
+        return tenancy, self._authenticator(tenancy)
+
+    def _adopt(self, changed: tuple[Tenancy, IAuthenticator] | None) -> None:
+        if changed is not None:
+            self.admission.tenancy, self.admission.authenticator = changed
+            self._prepare()
+
+    # ------------------------------------------------------------------ stopping
+
+    def stopService(self) -> Deferred[None]:
+        """Drain: refuse new calls, let those in progress go on, then end them; a second signal ends them now."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.reactor.callFromThread(self.switchboard.hang_up_all, "drain"))
+        drained = self.switchboard.drain()
+        if self.switchboard.calls:
+            self.log.info("stopping when {count} calls have ended", count=len(self.switchboard.calls))
+        limit = self.reactor.callLater(self.config.limits.drain_timeout_s, self.switchboard.hang_up_all, "drain")
+        await drained
+        if limit.active():
+            limit.cancel()
+        if self._reload.running:
+            self._reload.stop()
+        await DeferredList([factory.stop() for factory in self._factories.values() if hasattr(factory, "stop")])
+        self.prompts.close()
+        self.plane.stop()
+        await self._writer.stop()
+        self.timers.stop()
+        await DeferredList([d for d in self.transports.stop() if d is not None])
+        (self.state.folder / "run.json").unlink(missing_ok=True)
+        self._pool.stop()
