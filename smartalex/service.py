@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.task import LoopingCall
@@ -246,7 +246,7 @@ class SmartAlexService(Service):
             limit.cancel()
         if self._reload.running:
             self._reload.stop()
-        await DeferredList([factory.stop() for factory in self._factories.values() if hasattr(factory, "stop")])
+        await DeferredList([maybeDeferred(factory.stop) for factory in self._factories.values() if hasattr(factory, "stop")])
         self.prompts.close()
         self.plane.stop()
         await self._writer.stop()
