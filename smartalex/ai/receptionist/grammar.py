@@ -10,14 +10,10 @@ import attrs
 from smartalex.interfaces import Destination
 
 ASKING = (
-    "connect me to", "please connect me to", "could you connect me to", "can you connect me to", "can i speak to", "can i speak with",
-    "could i speak to", "may i speak to", "can i talk to", "i would like to speak to", "i would like to speak with", "i would like to talk to",
-    "i'd like to speak to", "i want to speak to", "i want to talk to", "i need to speak to", "i need to talk to", "put me through to",
-    "please put me through to", "could you put me through to", "can you put me through to", "transfer me to", "please transfer me to",
-    "could you transfer me to", "i am calling for", "i'm calling for", "is", "get me", "give me", "i need", "let me speak to", "i'm looking for",
-    "i would like",
+    "connect me to", "can you connect me to", "can i speak to", "could i speak to", "can i talk to", "i would like to speak to",
+    "i'd like to speak to", "i want to speak to", "i need to speak to", "put me through to", "transfer me to", "i would like",
 )  # fmt: skip
-AFTER = ("please", "thanks", "thank you", "available", "there")
+AFTER = ("please", "thank you")
 YES = ("yes", "yes please", "yeah", "yep", "correct", "that's right", "that is right", "right", "sure", "okay", "please do", "go ahead")
 NO = ("no", "no thanks", "no thank you", "nope", "wrong", "that's wrong", "not that one")
 OPERATOR = ("operator", "the operator", "a person", "a human", "an agent", "somebody", "someone", "a real person", "a representative")
@@ -79,8 +75,8 @@ def jsgf(names: Names) -> str:
     fixed = " | ".join(phrase for group in (*FIXED.values(), OPERATOR) for phrase in group)
     return (
         "#JSGF V1.0;\ngrammar directory;\n"
-        "public <said> = <request> | <fixed> | (yes | no) <request> | hello <request>;\n"
-        f"<request> = [<asking>] [the] <who> [department] [(in | from | at) [the] <where> [department]] [<after>];\n"
+        "public <said> = <request> | <fixed>;\n"
+        f"<request> = [please] [<asking>] <who> [department] [(in | from) <where>] [<after>];\n"
         f"<asking> = {' | '.join(ASKING)};\n<who> = {who} | {' | '.join(OPERATOR)};\n<where> = {where};\n"
         f"<after> = {' | '.join(AFTER)};\n<fixed> = {fixed};\n"
     )

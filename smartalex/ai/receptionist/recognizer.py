@@ -17,14 +17,14 @@ from smartalex.interfaces import Hints, IRecognition, IRecognitionListener, IRec
 from smartalex.media.frame import PCM8K, AudioFormat
 
 LONGEST_BYTES = 15 * 16_000
-ANSWER_S = 1.5
+ANSWER_S = 1.9
 
 
 @implementer(IRecognizer)
 class EmbeddedRecognizer:
     name = "pocketsphinx"
     formats = (PCM8K,)
-    final_p99_s = 0.8
+    final_p99_s = 1.5
     decides_turns = False
 
     def __init__(self, reactor: Any) -> None:
