@@ -29,7 +29,7 @@ class Sip(Section):
     tls_port: int = Field(5061, ge=1, le=65535)
     transports: tuple[Literal["udp", "tcp", "tls"], ...] = ("udp", "tcp", "tls")
     realm: str = Field("smartalex", min_length=1, pattern=r'^[^"\\]+$')
-    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = ("SHA-256", "MD5")
+    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = ("MD5", "SHA-256")
     nonce_lifetime_s: float = Field(60.0, ge=5, le=3600)
     tls_certificate: str = ""
     tls_key: str = ""

@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"tenants", "config", "sip.digest"},
     "calls": {"sip", "sdp", "rtp", "ai.runtime", "ai.prompts", "tenants", "plugins"},
     "phone": {"sip", "sdp", "rtp"},
-    "web": {"tenants", "store", "calls"},
+    "web": {"counters", "tenants", "store", "calls"},
     "cli": {"tenants", "store", "calls", "config", "phone", "tap", "plugins", "web"},
     "service": {"calls", "web", "store", "config", "plugins", "sip", "rtp", "ai", "auth", "tenants"},
     "reactor": set(),
