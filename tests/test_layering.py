@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "calls": {"sip", "sdp", "rtp", "ai.runtime", "ai.prompts", "tenants", "plugins"},
     "phone": {"sip", "sdp", "rtp"},
     "web": {"counters", "tenants", "store", "calls"},
-    "cli": {"tenants", "store", "calls", "config", "phone", "tap", "plugins", "web"},
+    "cli": {"tenants", "store", "calls", "config", "phone", "tap", "plugins", "web", "sip", "ai.receptionist"},
     "service": {"calls", "web", "store", "config", "plugins", "sip", "rtp", "ai", "auth", "tenants"},
     "reactor": set(),
     "tap": {"service", "config", "reactor"},
