@@ -358,6 +358,7 @@ class Conversation:
 
     def _start(self) -> None:
         self._errands.stay()
+        self._quiet.answered()
         self._supervisor.answered()
         if not self._supervisor.can("server_turns"):
             self._supervisor.tell("speech_started")

@@ -199,7 +199,7 @@ class Turns:
             self._quiet += FRAME_MS
             if self._quiet >= GAP_MS and self.state in UNSPOKEN:
                 self._voiced = 0
-        heard = speaking or (self._quiet == 0 and self.state is not State.CUTTING and self.state is not State.BUSY)
+        heard = self.state not in MUTED if speaking else self._quiet == 0 and self.state not in DEAF
         self._still = 0 if heard else self._still + FRAME_MS
         if self._voiced >= self._pace.insist_ms and self.state is not State.CUTTING:
             self.prompted = 0
@@ -245,6 +245,12 @@ class Turns:
 
 UNSPOKEN = (State.IDLE, State.THINKING)
 """States in which the caller is not (known to be) speaking."""
+
+MUTED = (State.HELD, State.DOUBT, State.CHECKING)
+"""States in which the agent has audio and the caller hears none of it."""
+
+DEAF = (State.CUTTING, State.BUSY)
+"""States in which what the caller says breaks no silence."""
 
 LISTENED = (State.CALLER, State.HELD, State.DOUBT)
 """States in which the present burst of speech goes on counting."""
