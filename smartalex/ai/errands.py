@@ -10,6 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from smartalex.ai.stage import Stage
+from smartalex.ai.timers import Timers
 from smartalex.ai.tools import Refusal, Wish, check
 from smartalex.ai.turn import Input
 from smartalex.errors import BackendError, ProtocolError
@@ -34,9 +36,6 @@ class IConversation(Protocol):
     def spoke(self) -> bool: ...
     def answered(self) -> None: ...
     def failed(self, error: BackendError) -> None: ...
-    def say(self, prompt: str, *, interruptible: bool = True) -> None: ...
-    def later(self, seconds: float, action: Any, *arguments: Any) -> None: ...
-    def after_playout(self, action: Any) -> None: ...
     def input(self, event: Input) -> None: ...
     def regained(self) -> bool: ...
     def tell_result(self, tool_call_id: str, data: Mapping[str, Any]) -> None: ...
@@ -56,12 +55,16 @@ class Errands:
 
     log = Logger()
 
-    __slots__ = ("_brief", "_control", "_conversation", "_leaving", "_refused", "_running", "_transfers")
+    __slots__ = (
+        "_brief", "_control", "_conversation", "_leaving", "_refused", "_running", "_stage", "_timers", "_transfers",
+    )  # fmt: skip
 
-    def __init__(self, conversation: IConversation, control: ICallControl, brief: Brief) -> None:
+    def __init__(self, conversation: IConversation, control: ICallControl, brief: Brief, stage: Stage, timers: Timers) -> None:
         self._conversation = conversation
         self._control = control
         self._brief = brief
+        self._stage = stage
+        self._timers = timers
         self._running: _Errand | None = None
         self._leaving: _Errand | None = None
         self._transfers = 0
@@ -86,19 +89,19 @@ class Errands:
         self._conversation.answered()
         self._conversation.input(Input.TOOL)
         if found.name == "transfer" and not self._conversation.spoke:
-            self._conversation.say("connecting")
-        self._conversation.after_playout(lambda: self._run(errand))
+            self._stage.say("connecting")
+        self._stage.after(lambda: self._run(errand))
 
     def take_message(self) -> None:
         """The floor of the ladder, after what is being said."""
         errand = self._running = _Errand("", -1, Wish("take_message"))
-        self._conversation.after_playout(lambda: self._run(errand))
+        self._stage.after(lambda: self._run(errand))
 
     def stay(self) -> None:
         """The caller has something to say: do not hang up."""
         leaving, self._leaving = self._leaving, None
         if leaving is not None:
-            self._conversation.later(0, self._report, leaving, {"ok": False, "cause": "the caller went on"})
+            self._timers.later(0, self._report, leaving, {"ok": False, "cause": "the caller went on"})
 
     # ------------------------------------------------------------------
 
@@ -107,21 +110,21 @@ class Errands:
         if self._refused % MOST_REFUSED == 0:
             self._conversation.failed(ProtocolError("asks for one impossible thing after the other"))
         else:
-            self._conversation.later(0, self._report, errand, refusal.data)
+            self._timers.later(0, self._report, errand, refusal.data)
 
     def _run(self, errand: _Errand) -> None:
         wish = errand.wish
         if wish.name == "end_call":
             self._running, self._leaving = None, errand
             self._conversation.input(Input.TOOL_DONE)
-            self._conversation.later(LAST_WORD_S, self._leave, errand)
+            self._timers.later(LAST_WORD_S, self._leave, errand)
             return
         if wish.name == "transfer":
             self._transfers += 1
             doing = maybeDeferred(self._control.transfer, wish.target, wish.reason)
         else:
             doing = maybeDeferred(self._control.take_message, wish.target)
-        self._conversation.later(LIMIT_S, self._give_up, errand, doing)
+        self._timers.later(LIMIT_S, self._give_up, errand, doing)
         doing.addErrback(self._failed)
         doing.addCallback(lambda outcome: self._done(errand, outcome))
 
@@ -158,7 +161,7 @@ class Errands:
         if errand.epoch == self._conversation.epoch:
             self._conversation.tell_result(errand.tool_call_id, data)
         else:
-            self._conversation.say("transfer-failed")
+            self._stage.say("transfer-failed")
             self._conversation.tell_event(f"{errand.wish.name} failed: {data.get('cause', '')}", True)
 
     def _no_message(self) -> None:
@@ -167,5 +170,5 @@ class Errands:
             self._conversation.finish("goodbye", "nobody left to speak")
             return
         errand = self._running = _Errand("", -1, Wish("transfer", self._brief.operator, "the assistant is out of order"))
-        self._conversation.say("connecting")
-        self._conversation.after_playout(lambda: self._run(errand))
+        self._stage.say("connecting")
+        self._stage.after(lambda: self._run(errand))

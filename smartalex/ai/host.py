@@ -12,6 +12,11 @@ from zope.interface import implementer
 from smartalex.errors import BackendError, ProtocolError
 from smartalex.interfaces import IVoiceAgentHost
 
+EARLY = ("on_audio", "on_item_done", "on_mark", "on_transcript", "on_tool_call")
+"""What a session may ask for while it still rings; it is done when the caller can hear it."""
+
+MOST_EARLY = 2000
+
 
 class IOwner(Protocol):
     """The runtime's side of IVoiceAgentHost."""

@@ -160,13 +160,15 @@ class Playout:
             return NOTHING
         played = self._audio.played_ms
         dry = self._audio.queued_ms <= 0
-        said, reached = [], []
+        said, reached, ended = [], [], False
         while items and not items[0].open and (dry or played >= items[0].end_ms):
             item = items.popleft()
-            said.append(Line(item.spoken.text, item.own))
+            if item.spoken.ms:
+                said.append(Line(item.spoken.text, item.own))
+            ended = True
         while marks and (dry or played >= marks[0][0]):
             reached.append(marks.popleft()[1])
-        return Progress(tuple(line for line in said if line.text), tuple(reached)) if said or reached else NOTHING
+        return Progress(tuple(line for line in said if line.text), tuple(reached)) if ended or reached else NOTHING
 
     def hold(self) -> None:
         if not self.held:

@@ -15,13 +15,15 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from smartalex.ai.backlog import Backlog
+from smartalex.ai.duration import Duration
 from smartalex.ai.errands import Errands
+from smartalex.ai.host import EARLY, MOST_EARLY
 from smartalex.ai.options import ConversationOptions
 from smartalex.ai.prompts import PromptBook
 from smartalex.ai.quiet import MUTE_MS, PAUSE_MS, Quiet
-from smartalex.ai.shape import FromBackend, ToBackend, choose
+from smartalex.ai.shape import Shape
 from smartalex.ai.stage import Prompter, Stage
 from smartalex.ai.supervisor import Chain, State, Supervisor
 from smartalex.ai.timers import Timers
@@ -29,21 +31,14 @@ from smartalex.ai.turn import Action, Input, Turns
 from smartalex.ai.turn import State as Turn
 from smartalex.errors import BackendError, TimedOut
 from smartalex.interfaces import Brief, IAudioOut, ICallControl, ICounters
-from smartalex.media.frame import AudioFormat
 
 NOTHING_ARRIVED = 1
 """Flag of a frame in whose place nothing arrived (smartalex.rtp.plane.NOTHING)."""
 
 PREPARE_S = 3.0
-WARNING_S = 60.0
-LATER_S = 10.0
-MOST_EARLY = 2000
 
 RECOVERED = "The line to the assistant broke and was restored. The caller is waiting."
 """What a backend is told that takes over in mid-call."""
-
-EARLY = ("on_audio", "on_item_done", "on_mark", "on_transcript", "on_tool_call")
-"""What a session may ask for while it still rings; it is done when the caller can hear it."""
 
 __all__ = ["Conversation", "ConversationOptions"]
 
@@ -54,12 +49,10 @@ class Conversation:
     The methods named on_... are for the supervisor and the session's host.
     """
 
-    log = Logger()
-
     __slots__ = (
-        "_apologised", "_audio", "_begun", "_brief", "_closed", "_control", "_early", "_ending", "_endings", "_errands",
-        "_from_backend", "_greeting", "_misunderstood", "_options", "_owed", "_prepared", "_quiet", "_raw", "_speech", "_spoke",
-        "_stage", "_supervisor", "_timers", "_to_backend", "_turns",
+        "_apologised", "_audio", "_backlog", "_begun", "_brief", "_closed", "_control", "_early", "_ending", "_endings",
+        "_errands", "_greeting", "_options", "_owed", "_prepared", "_quiet", "_raw", "_shape", "_speech", "_spoke", "_stage",
+        "_supervisor", "_timers", "_turns",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 (a call names them all)
@@ -82,18 +75,16 @@ class Conversation:
         self._turns = Turns(options.pace)
         self._speech = options.detector(audio.rate)
         self._quiet = Quiet(audio.rate)
-        self._errands = Errands(self, control, brief)
+        self._backlog = Backlog()
+        self._errands = Errands(self, control, brief, self._stage, self._timers)
         self._early: deque[tuple[str, tuple[Any, ...]]] = deque(maxlen=MOST_EARLY)
         self._prepared: Deferred[None] | None = None
         self._endings: list[Deferred[None]] = []
         greets = bool(options.factories) and getattr(options.factories[0], "greets", True)
         self._greeting = options.greeting if greets else None
-        plain = AudioFormat("pcm16", audio.rate)
-        self._to_backend = ToBackend(plain, audio.rate)
-        self._from_backend = FromBackend(plain, audio.rate)
+        self._shape = Shape(audio.rate)
         self._begun = self._closed = self._ending = self._raw = False
         self._owed = self._spoke = self._apologised = False
-        self._misunderstood = 0
 
     # ------------------------------------------------------------------ for the call
 
@@ -112,7 +103,7 @@ class Conversation:
         if self._greeting is not None:
             self._stage.playout.clip(self._greeting)
         elif self._supervisor.state is State.FLOOR:
-            self.say("fallback-greeting")
+            self._stage.say("fallback-greeting")
         if self._supervisor.live:
             self._go_live()
         early, self._early = self._early, deque()
@@ -120,7 +111,7 @@ class Conversation:
             self.receive(verb, arguments)
         if self._supervisor.state is State.FLOOR:
             self._floor()
-        self._limit_duration()
+        Duration(self, self._stage, self._timers).start(self._options.max_duration_s, warns=not self._raw)
 
     def frame(self, pcm: bytes, flags: int) -> None:
         """20 ms of the caller at the leg's rate: also the clock of turn taking."""
@@ -129,8 +120,7 @@ class Conversation:
         self._tick()
         if self._turns.state is Turn.SUSPENDED and not self._raw:
             return
-        for frame in self._to_backend.frames(pcm):
-            self._supervisor.tell("write", frame)
+        self._write(pcm)
         if self._raw:
             return
         speech = not flags & NOTHING_ARRIVED and self._speech(pcm)
@@ -190,7 +180,7 @@ class Conversation:
             getattr(self, verb)(*arguments)
 
     def on_audio(self, item_id: str, data: bytes) -> None:
-        pcm = self._from_backend.pcm(data)
+        pcm = self._shape.from_backend.pcm(data)
         if self._raw:
             if self._audible:
                 self._audio.play(pcm)
@@ -225,7 +215,9 @@ class Conversation:
 
     def on_transcript(self, role: str, text: str, final: bool, item_id: str) -> None:
         if role == "caller":
-            self._caller_said(text.strip(), final)
+            if final:
+                self._stage.understood(text.strip())
+            self._perform(self._turns.words(text.strip(), final))
         elif final and self._may_speak(item_id) and not self._stage.playout.note(item_id, text):
             self._stage.said("agent", text)
 
@@ -240,18 +232,15 @@ class Conversation:
         self._control.event("backend", {"going_away_s": seconds})
 
     def on_ended(self, reason: str) -> None:
-        if self._audible:
+        if self._audible and not self._errands.running:
             self._timers.later(0, self.finish, "", reason[:80] or "the agent ended the call")
 
     # ------------------------------------------------------------------ the supervisor's calls (ISupervised)
 
     def brief(self) -> Brief:
         """As a session is told that starts now; the formats are chosen here."""
-        factory, rate = self._supervisor.factory, self._audio.rate
-        assert factory is not None
-        heard, spoken = choose(factory.formats, rate), choose(factory.output_formats, rate)
-        self._to_backend = ToBackend(heard, rate)
-        self._from_backend = FromBackend(spoken, rate)
+        assert self._supervisor.factory is not None
+        heard, spoken = self._shape.adopt(self._supervisor.factory)
         history = (*self._brief.history, *self._stage.history)
         return attrs.evolve(self._brief, history=history, input_format=heard, output_format=spoken)
 
@@ -271,7 +260,7 @@ class Conversation:
         if self._begun and self._audible:
             self._apologised = True
             self._stage.playout.release()
-            self.say("one-moment")
+            self._stage.say("one-moment")
 
     def on_floor(self) -> None:
         self._ready()
@@ -280,7 +269,7 @@ class Conversation:
 
     def on_waiting(self, count: int) -> None:
         if self._audible and not self._stage.playout.speaking:
-            self.say("thinking" if count == 1 else "thinking-2")
+            self._stage.say("thinking" if count == 1 else "thinking-2")
 
     def on_record(self, kind: str, data: dict[str, Any]) -> None:
         self._control.event(kind, data)
@@ -296,17 +285,6 @@ class Conversation:
     def spoke(self) -> bool:
         """Whether the agent said something since the caller's last turn."""
         return self._spoke or self._stage.playout.busy
-
-    def say(self, prompt: str, *, interruptible: bool = True) -> None:
-        """Queue a canned prompt."""
-        self._stage.say(prompt, interruptible=interruptible)
-
-    def later(self, seconds: float, action: Callable[..., None], *arguments: Any) -> None:
-        self._timers.later(seconds, action, *arguments)
-
-    def after_playout(self, action: Callable[[], None]) -> None:
-        """Call `action` when everything was heard, in at most 15 s."""
-        self._stage.after(action)
 
     def input(self, event: Input) -> None:
         self._perform(self._turns.input(event))
@@ -325,7 +303,7 @@ class Conversation:
             return False
         self.input(Input.CONTINUE if self._turns.state is Turn.SUSPENDED else Input.TOOL_DONE)
         if self._supervisor.state is State.FLOOR:
-            self.say("transfer-failed")
+            self._stage.say("transfer-failed")
             self._floor()
             return False
         return True
@@ -352,6 +330,13 @@ class Conversation:
 
     # ------------------------------------------------------------------ turns
 
+    def _write(self, pcm: bytes) -> None:
+        if self._supervisor.live:
+            for frame in self._shape.to_backend.frames(pcm):
+                self._supervisor.tell("write", frame)
+        else:
+            self._backlog.add(pcm)
+
     def _perform(self, actions: tuple[Action, ...]) -> None:
         for action in actions:
             self._do[action](self)
@@ -360,7 +345,9 @@ class Conversation:
         self._errands.stay()
         self._quiet.answered()
         self._supervisor.answered()
-        if not self._supervisor.can("server_turns"):
+        if not self._supervisor.live:
+            self._backlog.begin()
+        elif not self._supervisor.can("server_turns"):
             self._supervisor.tell("speech_started")
 
     def _finish_turn(self) -> None:
@@ -416,7 +403,7 @@ class Conversation:
         Action.INTERRUPT: _cut,
         Action.PRESS: lambda self: None,  # dtmf knows the digit
         Action.REPROMPT: _reprompt,
-        Action.COMFORT: lambda self: self.say("please-hold"),
+        Action.COMFORT: lambda self: self._stage.say("please-hold"),
         Action.GOODBYE: _goodbye,
     }
 
@@ -426,24 +413,19 @@ class Conversation:
         self._owed = False
         self._turns.input(Input.ANSWERED)
 
-    def _caller_said(self, text: str, final: bool) -> None:
-        if final and text:
-            self._stage.said("caller", text)
-            self._misunderstood = 0
-        elif final:
-            self._misunderstood += 1
-            if self._misunderstood == 3:
-                self._control.event("misunderstood", {})
-        self._perform(self._turns.words(text, final))
-
     def _listen_for_silence(self) -> None:
         """What the frames say about a backend that does not react, or stopped in mid-sentence."""
         if self._quiet.unasked(self._stage.playout.speaking):
-            self.say("still-there" if self._turns.prompted < 2 else "still-there-2")
+            self._stage.say("still-there" if self._turns.prompted < 2 else "still-there-2")
         if self._quiet.starving(self._stage.playout.starved):
             self._supervisor.failed(TimedOut("stopped in mid-sentence"))
 
     # ------------------------------------------------------------------ beginning and end
+
+    @property
+    def handed_over(self) -> bool:
+        """The caller is with the PBX, or with message taking, or on the way there."""
+        return self._turns.state is Turn.SUSPENDED or self._errands.running
 
     @property
     def _audible(self) -> bool:
@@ -460,40 +442,37 @@ class Conversation:
 
     def _go_live(self) -> None:
         """A session may speak, and the caller is there."""
+        missed = self._backlog.take()
         if self._raw:
             self._supervisor.offer("attach", self._audio)
         elif not self._audible or self._errands.running:
             pass  # it speaks when its turn comes
+        elif self._turns.state is Turn.THINKING and missed and not self._apologised:
+            self._catch_up(missed)
+            self._finish_turn()
         elif self._apologised or self._turns.state is Turn.THINKING:
             self._apologised = False
             self._owe()
             if self._stage.history:
                 self._supervisor.tell("inject", "event", RECOVERED, True)
+        elif self._turns.state is Turn.CALLER:
+            self._catch_up(missed)
         elif not self._stage.history and not self._stage.playout.busy and not self._early:
             self._owe()  # the first words
+
+    def _catch_up(self, missed: tuple[bytes, ...]) -> None:
+        """The caller began to speak before the session was there."""
+        if not self._supervisor.can("server_turns"):
+            self._supervisor.tell("speech_started")
+        for pcm in missed:
+            self._write(pcm)
 
     def _floor(self) -> None:
         """No backend is left: message taking, which needs none."""
         if self._audible and not self._errands.running:
             self.input(Input.TOOL)
-            self.say("sorry-trouble")
+            self._stage.say("sorry-trouble")
             self._errands.take_message()
-
-    def _limit_duration(self) -> None:
-        limit = self._options.max_duration_s
-        if limit >= 3 * WARNING_S:
-            self._timers.later(limit - WARNING_S, self._warn)
-        self._timers.later(limit, self._time_is_up)
-
-    def _warn(self) -> None:
-        if self._audible and not self._raw:
-            self.say("max-duration-soon")
-
-    def _time_is_up(self) -> None:
-        if self._turns.state is Turn.SUSPENDED or self._errands.running:
-            self._timers.later(LATER_S, self._time_is_up)  # the caller is with the PBX, or leaves a message
-        else:
-            self.finish("max-duration", "maximum duration")
 
     def _end(self, prompt: str) -> Deferred[None]:
         ended: Deferred[None] = Deferred()
@@ -505,7 +484,7 @@ class Conversation:
         else:
             if prompt:
                 self._cut()
-                self.say(prompt, interruptible=False)
+                self._stage.say(prompt, interruptible=False)
             self._ending = True
             self._stage.playout.release()
             self._turns.input(Input.SUSPEND)

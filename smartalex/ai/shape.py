@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from smartalex.interfaces import IVoiceAgentFactory
 from smartalex.media.codecs import g711
 from smartalex.media.frame import AudioFormat
 from smartalex.media.resample import Resampler
@@ -16,6 +17,25 @@ def choose(formats: Iterable[AudioFormat], rate: int) -> AudioFormat:
     plain = AudioFormat("pcm16", rate)
     offered = tuple(formats)
     return plain if plain in offered or not offered else offered[0]
+
+
+class Shape:
+    """Both directions of one call at `rate`, for the backend that was adopted last."""
+
+    __slots__ = ("_rate", "from_backend", "to_backend")
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        plain = AudioFormat("pcm16", rate)
+        self.to_backend = ToBackend(plain, rate)
+        self.from_backend = FromBackend(plain, rate)
+
+    def adopt(self, factory: IVoiceAgentFactory) -> tuple[AudioFormat, AudioFormat]:
+        """What this backend will hear, and speak."""
+        heard, spoken = choose(factory.formats, self._rate), choose(factory.output_formats, self._rate)
+        self.to_backend = ToBackend(heard, self._rate)
+        self.from_backend = FromBackend(spoken, self._rate)
+        return heard, spoken
 
 
 class ToBackend:

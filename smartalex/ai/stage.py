@@ -16,6 +16,8 @@ from smartalex.media.frame import FRAME_MS, Clip
 PLAYOUT_S = 15.0
 DRY_S = 1.0
 MOST_HISTORY = 200
+MOST_MISUNDERSTOOD = 3
+"""Turns in a row without a word understood that put the call on the list for review."""
 
 
 @attrs.frozen
@@ -32,7 +34,7 @@ class Prompter:
 class Stage:
     """`history` is what a backend is told that takes over: caller, agent and events, without our own prompts."""
 
-    __slots__ = ("_control", "_prompter", "_timers", "history", "playout")
+    __slots__ = ("_control", "_misunderstood", "_prompter", "_timers", "history", "playout")
 
     def __init__(self, audio: IAudioOut, prompter: Prompter, control: ICallControl, timers: Timers) -> None:
         self.playout = Playout(audio)
@@ -40,6 +42,7 @@ class Stage:
         self._prompter = prompter
         self._control = control
         self._timers = timers
+        self._misunderstood = 0
 
     def say(self, prompt: str, *, interruptible: bool = True) -> None:
         """Queue a canned prompt."""
@@ -63,6 +66,16 @@ class Stage:
         """One line more, of the caller or of the session."""
         self.history.append((role, text))
         self._control.said(role, text)
+
+    def understood(self, text: str) -> None:
+        """What the caller said in one turn; '' when it was not understood."""
+        if text:
+            self._misunderstood = 0
+            self.said("caller", text)
+            return
+        self._misunderstood += 1
+        if self._misunderstood == MOST_MISUNDERSTOOD:
+            self._control.event("misunderstood", {})
 
     def after(self, action: Callable[[], None]) -> None:
         """Call `action` when everything was heard: at most 15 s from now, and 1 s after the last sample."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from smartalex.ai.breaker import Breakers
 from smartalex.ai.prompts import ENGLISH
 from smartalex.errors import Refused, Unavailable
 from tests.ai.fakes import (
     GREETING,
+    SPEECH,
     Backend,
     LoggedCase,
     Phone,
@@ -121,6 +124,24 @@ class Failing(LoggedCase):
         phone.wait(1000)
         self.assertEqual(len(phone.control.lines), lines)
         self.assertEqual((phone.control.ended, len(backend.sessions)), ([], 2))
+
+    def test_what_is_said_to_a_backend_that_is_still_starting_is_not_lost(self) -> None:
+        for spoken, ended in ((400, False), (400, True)):
+            starting: Deferred[None] = Deferred()
+            frames: list[bytes] = []
+            note = lambda session, frame, frames=frames: frames.append(frame)  # noqa: E731
+            backend = Backend(start=lambda session, starting=starting: starting, end_of_turn=answering("Sales."), write=note)
+            phone = Phone(backend)
+            phone.ring()
+            phone.conversation.begin()
+            phone.wait(700).speak(spoken).wait(600 if ended else 0)
+            starting.callback(None)
+            phone.wait(1200)
+            self.assertEqual(backend.last.verbs(), ["start", "speech_started", "end_of_turn"])
+            self.assertEqual(frames.count(SPEECH), spoken // 20)
+            self.assertLess(frames.index(SPEECH), 16, "and not all the silence before it")
+            self.assertEqual(phone.control.lines[-1], ("agent", "Sales."))
+            self.assertNotIn(ENGLISH["one-moment"], phone.leg.clips)
 
     def test_the_breaker_is_shared_by_calls(self) -> None:
         breakers, bad, good = Breakers(), Backend("bad", start=refuses(Unavailable("down"))), Backend("good")

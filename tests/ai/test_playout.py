@@ -49,6 +49,12 @@ class Playing(TestCase):
         self.assertEqual(self.playout.tick().said, (Line("One two."),))
         self.assertFalse(self.playout.busy)
 
+    def test_words_that_were_never_sounded_were_not_said(self) -> None:
+        self.playout.note("a", "Phantom.")
+        self.playout.done("a")
+        self.assertEqual(self.playout.tick().said, ())
+        self.assertFalse(self.playout.busy)
+
     def test_marks_are_reached_in_order(self) -> None:
         self.playout.audio("a", loud(100))
         self.playout.mark("first")
