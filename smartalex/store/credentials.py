@@ -1,37 +1,61 @@
-"""Digest credentials we issue: shown once, kept as HA1s in the vault."""
+"""SIP credentials that we issue: shown once, kept as HA1 in the vault, the password not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable
+
+import attrs
 
 from smartalex.interfaces import ISecretStore
-from smartalex.sip.digest import HASHES, ha1
+from smartalex.store.repository import Repository, credential_name
+from smartalex.store.vault import Secret
 
-LETTERS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-"""Letters and digits nobody mistakes for one another."""
+PASSWORD_LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+"""Nothing that is read for something else: no l, o, I, O, 0, 1."""
 
-BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+USERNAME_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
-
-def new_username() -> str:
-    return "sa_" + "".join(secrets.choice(BASE32) for _ in range(12))
-
-
-def issue(vault: ISecretStore, trunk_id: str, username: str, realm: str) -> str:
-    """A new password for the trunk: the only time anybody sees it."""
-    password = "".join(secrets.choice(LETTERS) for _ in range(24))
-    kept = {"realm": realm, **{algorithm: ha1(username, realm, password, algorithm) for algorithm in HASHES}}
-    vault.put(_name(trunk_id), json.dumps(kept).encode())
-    return password
+Below = Callable[[int], int]
+"""n -> a random integer from 0 to n - 1."""
 
 
-def read(vault: ISecretStore, trunk_id: str) -> Mapping[str, str]:
-    """HA1 by algorithm, and 'realm'; raises KeyError when none was issued."""
-    kept: dict[str, str] = json.loads(vault.get(_name(trunk_id)))
-    return kept
+@attrs.frozen
+class Issued:
+    """What the customer types into the PBX."""
+
+    trunk: str
+    username: str
+    password: Secret
 
 
-def _name(trunk_id: str) -> str:
-    return f"trunk/{trunk_id}/digest"
+def ha1s(username: str, realm: str, password: str) -> dict[str, str]:
+    """H(username:realm:password) by algorithm (RFC 7616 3.4.2)."""
+    text = f"{username}:{realm}:{password}".encode()
+    return {"MD5": hashlib.md5(text).hexdigest(), "SHA-256": hashlib.sha256(text).hexdigest()}
+
+
+def new_username(below: Below = secrets.randbelow) -> str:
+    return "sa_" + "".join(USERNAME_LETTERS[below(len(USERNAME_LETTERS))] for _ in range(12))
+
+
+def issue(vault: ISecretStore, realm: str, trunk_id: str, username: str, below: Below = secrets.randbelow) -> Issued:
+    """A new password for `username`; the vault holds its HA1s when this returns."""
+    password = "".join(PASSWORD_LETTERS[below(len(PASSWORD_LETTERS))] for _ in range(24))
+    kept = {"realm": realm, "ha1s": ha1s(username, realm, password)}
+    vault.put(credential_name(trunk_id), json.dumps(kept).encode())
+    return Issued(trunk_id, username, Secret(password))
+
+
+def rotate(repository: Repository, vault: ISecretStore, realm: str, trunk_name: str) -> Issued:
+    """A new password for a trunk, named by id or name; the old one is void once the service has read the new revision.
+
+    LookupError when there is no such trunk.  A trunk that had no username gets one.
+    """
+    trunk = repository.find_trunk(trunk_name)
+    username = trunk.username or new_username()
+    issued = issue(vault, realm, trunk.id, username)
+    repository.set_username(trunk.id, username)
+    return issued

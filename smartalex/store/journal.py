@@ -1,157 +1,129 @@
-"""Records on disk first: one line per event, moved to the database in batches."""
+"""The record sink: one line to the operating system, in one write, before anything else happens.
+
+So the death of this process, however sudden, loses nothing that was recorded.
+`writer.JournalWriter` moves the lines to the database.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections import deque
 from pathlib import Path
-from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from smartalex.counters import Counters
 from smartalex.interfaces import CallEvent, ICounters, IRecordSink
-from smartalex.store.repository import Repository
 
-FLUSH_S = 0.1
-BATCH = 2000
+FILE_BYTES = 1 << 20
+LINE_BYTES = 1 << 16
+BACKLOG = 10_000
+"""Lines kept in memory while the disk takes none; beyond it the oldest go, counted."""
+
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
+def encode(event: CallEvent) -> bytes:
+    """One line of the journal; ValueError, TypeError or RecursionError for what is not data."""
+    line = _encode((event.call, event.seq, event.at, event.kind, event.fields, event.data)) + "\n"
+    if len(line) > LINE_BYTES:
+        raise ValueError("too long for a record")
+    return line.encode("ascii")
+
+
+def decode(line: bytes) -> CallEvent | None:
+    """None for what is not a whole line: the torn end of a file, or damage."""
+    try:
+        call, seq, at, kind, fields, data = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    sound = isinstance(call, str) and type(seq) is int and isinstance(at, (int, float)) and isinstance(kind, str)
+    return CallEvent(call, seq, at, kind, fields, data) if sound and isinstance(fields, dict) and isinstance(data, dict) else None
 
 
 @implementer(IRecordSink)
 class Journal:
-    """An append-only file; one `write` per event puts it into the page cache, which outlives our death."""
+    """Files of lines in `directory`, one of them being written.
 
-    log = Logger()
+    A new process begins a new file, so that what an earlier one was writing
+    when it died stays as it was.
+    """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file = -1
-        self._number = 0
-        self.pending: list[CallEvent] = []
-        self.wake: Callable[[], None] = lambda: None
+    def __init__(self, directory: Path | str, counters: ICounters | None = None) -> None:
+        self.directory = Path(directory)
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self._counters: ICounters = counters or Counters()
+        self._backlog: deque[bytes] = deque()
+        self._number = max(self.numbers(), default=0)
+        self._fd = -1
+        self._torn = False
+        self.rotate()
 
-    def leftovers(self) -> list[CallEvent]:
-        """Events of earlier runs that may not have reached the database; a torn last line is passed over."""
-        events = []
-        for path in sorted(self._folder.glob("journal-*.jsonl")):
-            self._number = max(self._number, int(path.stem.partition("-")[2]))
-            for line in path.read_bytes().splitlines():
-                try:
-                    events.append(CallEvent(*json.loads(line)))
-                except (ValueError, TypeError):
-                    continue
-        return events
+    @property
+    def end(self) -> tuple[int, int]:
+        """(number of the file being written, bytes in it); files of lower number change no more."""
+        return self._number, self._size
 
-    def start(self) -> None:
-        """Begin a new file; those before it are deleted (their events are in the database by now)."""
-        old = list(self._folder.glob("journal-*.jsonl"))
-        self._number += 1
-        path = self._folder / f"journal-{self._number:08d}.jsonl"
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = file
-        for stale in old:
-            stale.unlink()
+    def numbers(self) -> list[int]:
+        """Of the files that exist, oldest first."""
+        return sorted(int(path.stem) for path in self.directory.glob("*.jsonl") if path.stem.isdecimal())
+
+    def path(self, number: int) -> Path:
+        return self.directory / f"{number:012}.jsonl"
 
     def record(self, event: CallEvent) -> None:
-        line = json.dumps((event.call, event.seq, event.at, event.kind, dict(event.fields), dict(event.data)), default=str)
+        """About 10 us.  While the disk is full lines wait in memory, in order."""
         try:
-            os.write(self._file, line.encode("utf-8", "replace") + b"\n")
-        except OSError as error:
-            self.log.error("a record could not be written to the journal: {error}", error=error)
-        self.pending.append(event)
-        self.wake()
+            line = encode(event)
+        except (ValueError, TypeError, RecursionError):
+            self._counters.count("store.event_unreadable")
+            line = encode(attrs.evolve(event, fields={}, data={}))
+        if self._backlog or not self._write(line):
+            self._wait(line)
+            self.drain()
+
+    def drain(self) -> None:
+        """Try again to write what waits."""
+        while self._backlog and self._write(self._backlog[0]):
+            self._backlog.popleft()
+
+    def rotate(self) -> None:
+        """Go on in a new file; OSError leaves everything as it was."""
+        fd = os.open(self.path(self._number + 1), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._size, self._torn = fd, 0, False
+        self._number += 1
 
     def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """What comes afterwards is counted as lost."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
+    def _write(self, line: bytes) -> bool:
+        whole = b"\n" + line if self._torn else line  # never glue a line to the stump of one that did not fit
+        try:
+            written = os.write(self._fd, whole)
+        except OSError:
+            return False
+        self._size += written
+        self._torn = written < len(whole)
+        if self._size >= FILE_BYTES and not self._torn:
+            self._rotate_if_possible()
+        return not self._torn
 
-Defer = Callable[..., Deferred[Any]]
+    def _rotate_if_possible(self) -> None:
+        try:
+            self.rotate()
+        except OSError:
+            self._counters.count("store.journal_full")
 
-
-@attrs.define
-class JournalWriter:
-    """Moves events to the database, `FLUSH_S` after the first of a batch; while it fails they wait on disk and here."""
-
-    journal: Journal
-    repository: Repository
-    defer: Defer  # runs a function in the store's thread pool
-    clock: IReactorTime
-    counters: ICounters
-    rotate_after: int = 50_000
-    _alarm: IDelayedCall | None = None
-    _busy: Deferred[None] | None = None
-    _delay: float = FLUSH_S
-    _applied: int = 0
-
-    log = Logger()
-
-    def replay(self, now: float) -> int:
-        """At start, before any call: apply what was left, mark what was cut; returns how many were cut."""
-        events = self.journal.leftovers()
-        for start in range(0, len(events), BATCH):
-            self.repository.apply(events[start : start + BATCH])
-        cut = self.repository.interrupt_open_calls(now)
-        self.journal.start()
-        self.journal.wake = self._wake
-        return cut
-
-    def _wake(self) -> None:
-        if self._alarm is None and self._busy is None:
-            self._alarm = self.clock.callLater(self._delay, self._flush)
-
-    def _flush(self) -> None:
-        self._alarm = None
-        batch = self.journal.pending[:BATCH]
-        if not batch:
-            return
-        self._busy = Deferred()
-        self.defer(self.repository.apply, batch).addCallbacks(self._written, self._failed, callbackArgs=(len(batch),))
-
-    def _written(self, _: Any, count: int) -> None:
-        del self.journal.pending[:count]
-        self._delay = FLUSH_S
-        self._applied += count
-        if not self.journal.pending and self._applied >= self.rotate_after:
-            self._applied = 0
-            self.journal.start()
-        self._done()
-
-    def _failed(self, failure: Failure) -> None:
-        self.counters.count("store.flush_failed")
-        self.log.error("records wait on disk, the database does not take them: {error}", error=failure.value)
-        self._delay = min(self._delay * 2, 5.0)
-        self._done()
-
-    def _done(self) -> None:
-        busy, self._busy = self._busy, None
-        if self.journal.pending:
-            self._wake()
-        if busy is not None:
-            busy.callback(None)
-
-    def stop(self) -> Deferred[None]:
-        """Write what is pending, once more, and close; what cannot be written stays in the journal."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        waiting = self._busy if self._busy is not None else succeed(None)
-        return waiting.addCallback(lambda _: self._last())
-
-    def _last(self) -> Deferred[None] | None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        pending = list(self.journal.pending)
-        if not pending:
-            self.journal.close()
-            return None
-        return self.defer(self.repository.apply, pending).addErrback(lambda _: None).addCallback(lambda _: self.journal.close())
+    def _wait(self, line: bytes) -> None:
+        self._counters.count("store.journal_full")
+        if len(self._backlog) >= BACKLOG:
+            self._backlog.popleft()
+            self._counters.count("store.event_lost")
+        self._backlog.append(line)

@@ -1,4 +1,6 @@
-"""Alembic's entry: the connection comes from `smartalex.store.engine.upgrade`."""
+"""Run by Alembic: migrations on the connection that `upgrade` opened."""
+
+from __future__ import annotations
 
 from alembic import context
 
