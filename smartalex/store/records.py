@@ -113,7 +113,7 @@ def interrupt_open(connection: Connection, now: float) -> int:
     query = select(call.c.id, call.c.last_seq, call.c.answered_at, func.max(call_event.c.at).label("seen_at"))
     query = query.join(call_event, call_event.c.call == call.c.id).where(call.c.ended_at.is_(None)).group_by(call.c.id)
     for cut in connection.execute(query).all():
-        seq, talked_s = cut.last_seq + 1, cut.seen_at - cut.answered_at if cut.answered_at else 0.0
+        seq, talked_s = cut.last_seq + 1, max(0.0, cut.seen_at - (cut.answered_at or cut.seen_at))
         connection.execute(
             update(call).where(call.c.id == cut.id).values(ended_at=cut.seen_at, duration_s=talked_s, last_seq=seq, **INTERRUPTED)
         )

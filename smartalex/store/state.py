@@ -79,7 +79,7 @@ def read_state(config: Any) -> State:
         with engine.connect() as connection:
             found = revision_of(connection)
     except SQLAlchemyError as error:
-        raise LocalError(f"the database of {folder} cannot be read: {_plain(error)}") from None
+        raise LocalError(f"the database of {folder} cannot be read: {plain(error)}") from None
     if found != HEAD:
         raise LocalError(
             f"the database of {folder} belongs to another version of SmartAlex; start the service to bring it to this one"
@@ -136,7 +136,7 @@ def _open(config: Any, folder: Path, lock: int) -> State:
     try:
         upgrade(engine)
     except SQLAlchemyError as error:
-        raise ConfigurationError(f"store.url: the database cannot be opened: {_plain(error)}") from None
+        raise ConfigurationError(f"store.url: the database cannot be opened: {plain(error)}") from None
     vault = open_vault(engine, _key_file(config))
     repository = Repository(engine, vault)
     created = seed_demo(repository, vault, config.sip.realm)
@@ -187,6 +187,6 @@ def _is_one_address(name: str) -> bool:
         return False
 
 
-def _plain(error: SQLAlchemyError) -> str:
+def plain(error: SQLAlchemyError) -> str:
     """The database's own words, without SQLAlchemy's."""
     return str(getattr(error, "orig", None) or error).splitlines()[0]
