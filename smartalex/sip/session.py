@@ -1,387 +1,545 @@
 """One INVITE session, either side of it: the table, and the object that performs it.
 
-The table knows nothing of messages; `Session` sends them through the user
-agent that made it (RFC 3261 13-15, RFC 6026, races of RFC 5407).
+The table knows nothing of messages.  `Session` sends them through the user agent
+that made it (RFC 3261 13-15, RFC 6026; the races are those of RFC 5407).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from smartalex.errors import LocalError, RemoteError
-from smartalex.machine import Table, step
-from smartalex.sip import refer
-from smartalex.sip.dialog import Dialog, peer_of
+from smartalex.interfaces import ICounters
+from smartalex.machine import Table
+from smartalex.sip.dialog import Dialog, again, is_behind_nat, next_peer
+from smartalex.sip.digest import DigestClient
 from smartalex.sip.headers import NameAddr, Peer
-from smartalex.sip.layer import ServerTransaction
-from smartalex.sip.message import Request, Response, response_to
-from smartalex.sip.timers import T1, T2, TIMEOUT, Timer
+from smartalex.sip.layer import Refusal, Transaction, TransactionLayer
+from smartalex.sip.message import REASONS, Request, Response, response_to
+from smartalex.sip.timers import T1, T2, TIMEOUT, Timer, TimerQueue
+from smartalex.sip.transport import Flow
 
-if TYPE_CHECKING:
-    from smartalex.sip.layer import ClientTransaction
+HeaderRows = Iterable[tuple[str, str]]
+SDP = "application/sdp"
 
 
-class State(Enum):
-    INCOMING = "incoming"  # UAS, no final response yet
-    ACCEPTED = "accepted"  # UAS, 2xx sent, no ACK yet
-    LEAVING = "leaving"  # UAS, hung up before the ACK: BYE waits for it (RFC 3261 15)
-    CALLING = "calling"  # UAC, nothing heard yet
-    PROCEEDING = "proceeding"  # UAC, 1xx heard
-    GIVING_UP = "giving up"  # UAC, hung up before a provisional: CANCEL waits for one (RFC 3261 9.1)
-    CANCELLING = "cancelling"  # UAC, CANCEL sent
+class State(StrEnum):
+    INCOMING = "incoming"  # UAS: no final response yet
+    ANSWERED = "answered"  # UAS: 2xx sent, no ACK yet
+    LEAVING = "leaving"  # UAS: hung up before the ACK; BYE waits for it (RFC 3261 15)
+    CALLING = "calling"  # UAC: nothing heard yet
+    EARLY = "early"  # UAC: 1xx heard
+    GIVING_UP = "giving up"  # UAC: hung up before a 1xx; CANCEL waits for one (RFC 3261 9.1)
+    CANCELLING = "cancelling"  # UAC: CANCEL sent
     CONFIRMED = "confirmed"
+    ENDING = "ending"  # BYE sent
     ENDED = "ended"
 
 
-class Input(Enum):
+class Input(StrEnum):
     RING = "ring"
     ANSWER = "answer"
     REJECT = "reject"
     HANG_UP = "hang up"
-    ACK = "ack"
-    CANCEL = "cancel"
-    BYE = "bye"
-    NO_ACK = "no ack"
-    R1XX = "1xx"
-    R2XX = "2xx"
-    FAILURE = "failure"
-    LOST = "transport lost"
+    ACK = "ACK"
+    CANCEL = "CANCEL"
+    BYE = "BYE"
+    PROVISIONAL = "1xx"
+    SUCCESS = "2xx"
+    CHALLENGE = "401 or 407 that we can answer"
+    FAILURE = "300-699"
+    REPEAT = "time to repeat the 2xx"
+    NO_ACK = "no ACK in 64*T1"
+    NO_FINAL = "no final response in 64*T1 after CANCEL"
+    TIMED_OUT = "no response at all"
+    UNREACHABLE = "could not be sent"
+    GONE = "the peer knows no such dialog, or answers nothing"
+    BYE_DONE = "BYE answered, or given up"
 
 
-class Action(Enum):
+class Action(StrEnum):
     SEND_PROVISIONAL = "send 1xx"
     SEND_FINAL = "send the final response"
-    SEND_2XX = "send the 2xx and repeat it until its ACK"
-    SEND_487 = "send 487"
     SEND_480 = "send 480"
-    SEND_ACK = "send ACK"
-    SEND_BYE = "send BYE"
-    SEND_CANCEL = "send CANCEL"
+    SEND_487 = "send 487"
+    SEND_2XX = "send the 2xx, to be repeated"
+    REPEAT_2XX = "repeat the 2xx"
     STOP_2XX = "stop repeating the 2xx"
+    SEND_AGAIN = "send the INVITE with credentials"
+    SEND_ACK = "send the ACK (again)"
+    SEND_CANCEL = "send CANCEL"
+    SEND_BYE = "send BYE"
+    ABANDON = "forget the INVITE"
     TELL_ACK = "tell: acknowledged"
+    TELL_ACK_BODY = "tell: acknowledged, if the ACK has a body"
     TELL_PROGRESS = "tell: progress"
     TELL_ANSWERED = "tell: answered"
     TELL_FAILED = "tell: failed"
     TELL_CANCELLED = "tell: cancelled"
-    END = "tell: ended"
+    END_BYE = "tell the end: bye"
+    END_CANCELLED = "tell the end: cancelled"
+    END_REJECTED = "tell the end: rejected"
+    END_NO_ACK = "tell the end: no-ack"
+    END_TIMEOUT = "tell the end: timeout"
+    END_TRANSPORT = "tell the end: transport"
+    END_LOCAL = "tell the end: local"
 
 
 S, I, A = State, Input, Action  # noqa: E741
 
 TABLE: Table[State, Input, Action] = {
+    # -- UAS
     (S.INCOMING, I.RING): ((A.SEND_PROVISIONAL,), S.INCOMING),
-    (S.INCOMING, I.ANSWER): ((A.SEND_2XX,), S.ACCEPTED),
-    (S.INCOMING, I.REJECT): ((A.SEND_FINAL, A.END), S.ENDED),
-    (S.INCOMING, I.HANG_UP): ((A.SEND_480, A.END), S.ENDED),
-    (S.INCOMING, I.CANCEL): ((A.SEND_487, A.TELL_CANCELLED, A.END), S.ENDED),
-    (S.INCOMING, I.BYE): ((A.SEND_487, A.END), S.ENDED),
-    (S.INCOMING, I.LOST): ((A.END,), S.ENDED),
-    (S.ACCEPTED, I.ACK): ((A.STOP_2XX, A.TELL_ACK), S.CONFIRMED),
-    (S.ACCEPTED, I.BYE): ((A.STOP_2XX, A.END), S.ENDED),
-    (S.ACCEPTED, I.NO_ACK): ((A.STOP_2XX, A.SEND_BYE, A.END), S.ENDED),
-    (S.ACCEPTED, I.HANG_UP): ((A.END,), S.LEAVING),
-    (S.LEAVING, I.ACK): ((A.STOP_2XX, A.SEND_BYE), S.ENDED),
-    (S.LEAVING, I.NO_ACK): ((A.STOP_2XX, A.SEND_BYE), S.ENDED),
-    (S.LEAVING, I.BYE): ((A.STOP_2XX,), S.ENDED),
-    (S.CALLING, I.R1XX): ((A.TELL_PROGRESS,), S.PROCEEDING),
-    (S.CALLING, I.R2XX): ((A.TELL_ANSWERED,), S.CONFIRMED),
-    (S.CALLING, I.FAILURE): ((A.TELL_FAILED, A.END), S.ENDED),
-    (S.CALLING, I.LOST): ((A.END,), S.ENDED),
+    (S.INCOMING, I.ANSWER): ((A.SEND_2XX,), S.ANSWERED),
+    (S.INCOMING, I.REJECT): ((A.SEND_FINAL, A.END_REJECTED), S.ENDED),
+    (S.INCOMING, I.HANG_UP): ((A.SEND_480, A.END_LOCAL), S.ENDED),
+    (S.INCOMING, I.CANCEL): ((A.SEND_487, A.TELL_CANCELLED, A.END_CANCELLED), S.ENDED),
+    (S.INCOMING, I.BYE): ((A.SEND_487, A.END_BYE), S.ENDED),
+    (S.ANSWERED, I.REPEAT): ((A.REPEAT_2XX,), S.ANSWERED),
+    (S.ANSWERED, I.ACK): ((A.STOP_2XX, A.TELL_ACK), S.CONFIRMED),
+    (S.ANSWERED, I.NO_ACK): ((A.STOP_2XX, A.SEND_BYE, A.END_NO_ACK), S.ENDED),
+    (S.ANSWERED, I.BYE): ((A.STOP_2XX, A.END_BYE), S.ENDED),  # it overtook the ACK, or the ACK was lost
+    (S.ANSWERED, I.CANCEL): ((), S.ANSWERED),  # too late: it crossed our 2xx
+    (S.ANSWERED, I.HANG_UP): ((), S.LEAVING),
+    (S.LEAVING, I.REPEAT): ((A.REPEAT_2XX,), S.LEAVING),
+    (S.LEAVING, I.ACK): ((A.STOP_2XX, A.SEND_BYE), S.ENDING),
+    (S.LEAVING, I.NO_ACK): ((A.STOP_2XX, A.SEND_BYE, A.END_LOCAL), S.ENDED),
+    (S.LEAVING, I.BYE): ((A.STOP_2XX, A.END_LOCAL), S.ENDED),
+    (S.LEAVING, I.CANCEL): ((), S.LEAVING),
+    (S.LEAVING, I.HANG_UP): ((), S.LEAVING),
+    # -- UAC
+    (S.CALLING, I.PROVISIONAL): ((A.TELL_PROGRESS,), S.EARLY),
+    (S.CALLING, I.SUCCESS): ((A.TELL_ANSWERED, A.SEND_ACK), S.CONFIRMED),
+    (S.CALLING, I.CHALLENGE): ((A.SEND_AGAIN,), S.CALLING),
+    (S.CALLING, I.FAILURE): ((A.TELL_FAILED, A.END_REJECTED), S.ENDED),
+    (S.CALLING, I.TIMED_OUT): ((A.TELL_FAILED, A.END_TIMEOUT), S.ENDED),
+    (S.CALLING, I.UNREACHABLE): ((A.TELL_FAILED, A.END_TRANSPORT), S.ENDED),
     (S.CALLING, I.HANG_UP): ((), S.GIVING_UP),
-    (S.PROCEEDING, I.R1XX): ((A.TELL_PROGRESS,), S.PROCEEDING),
-    (S.PROCEEDING, I.R2XX): ((A.TELL_ANSWERED,), S.CONFIRMED),
-    (S.PROCEEDING, I.FAILURE): ((A.TELL_FAILED, A.END), S.ENDED),
-    (S.PROCEEDING, I.LOST): ((A.END,), S.ENDED),
-    (S.PROCEEDING, I.HANG_UP): ((A.SEND_CANCEL,), S.CANCELLING),
-    (S.GIVING_UP, I.R1XX): ((A.SEND_CANCEL,), S.CANCELLING),
-    (S.GIVING_UP, I.R2XX): ((A.SEND_ACK, A.SEND_BYE, A.END), S.ENDED),
-    (S.GIVING_UP, I.FAILURE): ((A.END,), S.ENDED),
-    (S.GIVING_UP, I.LOST): ((A.END,), S.ENDED),
-    (S.CANCELLING, I.R2XX): ((A.SEND_ACK, A.SEND_BYE, A.END), S.ENDED),  # CANCEL crossed the 200
-    (S.CANCELLING, I.FAILURE): ((A.END,), S.ENDED),
-    (S.CANCELLING, I.LOST): ((A.END,), S.ENDED),
-    (S.CONFIRMED, I.ACK): ((A.STOP_2XX,), S.CONFIRMED),
-    (S.CONFIRMED, I.NO_ACK): ((A.STOP_2XX, A.SEND_BYE, A.END), S.ENDED),  # of a re-INVITE's 2xx
-    (S.CONFIRMED, I.BYE): ((A.STOP_2XX, A.END), S.ENDED),
-    (S.CONFIRMED, I.HANG_UP): ((A.STOP_2XX, A.SEND_BYE, A.END), S.ENDED),
-    (S.CONFIRMED, I.R2XX): ((A.SEND_ACK,), S.CONFIRMED),  # our ACK was lost
-    (S.CONFIRMED, I.LOST): ((A.STOP_2XX, A.END), S.ENDED),
-    (S.ENDED, I.R2XX): ((A.SEND_ACK,), S.ENDED),
+    (S.EARLY, I.PROVISIONAL): ((A.TELL_PROGRESS,), S.EARLY),
+    (S.EARLY, I.SUCCESS): ((A.TELL_ANSWERED, A.SEND_ACK), S.CONFIRMED),
+    (S.EARLY, I.CHALLENGE): ((A.SEND_AGAIN,), S.CALLING),
+    (S.EARLY, I.FAILURE): ((A.TELL_FAILED, A.END_REJECTED), S.ENDED),
+    (S.EARLY, I.HANG_UP): ((A.SEND_CANCEL,), S.CANCELLING),
+    (S.GIVING_UP, I.PROVISIONAL): ((A.SEND_CANCEL,), S.CANCELLING),
+    (S.GIVING_UP, I.SUCCESS): ((A.SEND_ACK, A.SEND_BYE), S.ENDING),
+    (S.GIVING_UP, I.FAILURE): ((A.END_LOCAL,), S.ENDED),
+    (S.GIVING_UP, I.TIMED_OUT): ((A.END_LOCAL,), S.ENDED),
+    (S.GIVING_UP, I.UNREACHABLE): ((A.END_LOCAL,), S.ENDED),
+    (S.GIVING_UP, I.HANG_UP): ((), S.GIVING_UP),
+    (S.CANCELLING, I.PROVISIONAL): ((), S.CANCELLING),
+    (S.CANCELLING, I.SUCCESS): ((A.SEND_ACK, A.SEND_BYE), S.ENDING),  # CANCEL crossed the 200
+    (S.CANCELLING, I.FAILURE): ((A.END_LOCAL,), S.ENDED),
+    (S.CANCELLING, I.NO_FINAL): ((A.ABANDON, A.END_LOCAL), S.ENDED),
+    (S.CANCELLING, I.HANG_UP): ((), S.CANCELLING),
+    # -- both
+    (S.CONFIRMED, I.ACK): ((A.STOP_2XX, A.TELL_ACK_BODY), S.CONFIRMED),  # of a re-INVITE's 2xx
+    (S.CONFIRMED, I.REPEAT): ((A.REPEAT_2XX,), S.CONFIRMED),
+    (S.CONFIRMED, I.NO_ACK): ((A.STOP_2XX, A.SEND_BYE, A.END_NO_ACK), S.ENDED),
+    (S.CONFIRMED, I.SUCCESS): ((A.SEND_ACK,), S.CONFIRMED),  # our ACK was lost
+    (S.CONFIRMED, I.CANCEL): ((), S.CONFIRMED),
+    (S.CONFIRMED, I.BYE): ((A.STOP_2XX, A.END_BYE), S.ENDED),
+    (S.CONFIRMED, I.GONE): ((A.STOP_2XX, A.SEND_BYE, A.END_TIMEOUT), S.ENDED),
+    (S.CONFIRMED, I.HANG_UP): ((A.STOP_2XX, A.SEND_BYE), S.ENDING),
+    (S.ENDING, I.BYE): ((A.END_LOCAL,), S.ENDED),  # BYE crossed BYE
+    (S.ENDING, I.BYE_DONE): ((A.END_LOCAL,), S.ENDED),
+    (S.ENDING, I.SUCCESS): ((A.SEND_ACK,), S.ENDING),
+    (S.ENDING, I.HANG_UP): ((), S.ENDING),
+    (S.ENDED, I.SUCCESS): ((A.SEND_ACK,), S.ENDED),
+    (S.ENDED, I.HANG_UP): ((), S.ENDED),
+    (S.ENDED, I.BYE_DONE): ((), S.ENDED),
 }
-
-ENDINGS = {I.CANCEL: "cancelled", I.BYE: "bye", I.NO_ACK: "no-ack", I.REJECT: "rejected", I.FAILURE: "failed", I.LOST: "transport"}
 
 
 class SessionListener:
     """What a session tells its owner; every method may be left as it is."""
 
     def on_ack(self, session: Session, body: bytes) -> None:
-        """The first ACK of our 2xx."""
+        """The first ACK of our 2xx; also the ACK of a re-INVITE's, when it carries the answer to our offer."""
 
     def on_cancelled(self, session: Session) -> None:
-        """CANCEL before an answer; on_ended follows."""
+        """CANCEL before an answer; 487 was sent, on_ended follows."""
 
     def on_ended(self, session: Session, cause: str, request: Request | None) -> None:
-        """Exactly once: 'bye', 'cancelled', 'rejected', 'failed', 'no-ack', 'transport', 'local'."""
+        """Once: 'bye', 'cancelled', 'rejected', 'no-ack', 'timeout', 'transport' or 'local'; with the BYE or CANCEL, if any."""
 
     def on_reinvite(self, session: Session, body: bytes) -> bytes | None:
-        """The SDP to answer with; raises RemoteError to refuse (488)."""
-        raise RemoteError(488, "Not Acceptable Here")
+        """The SDP to answer with (to offer, when `body` is empty); None or a RemoteError refuses (488)."""
+        return None
 
     def on_progress(self, session: Session, response: Response) -> None:
-        """UAC: a provisional response above 100."""
+        """UAC: a provisional response."""
 
     def on_answered(self, session: Session, response: Response) -> None:
-        """UAC: a 2xx; call `session.ack`."""
-        session.ack()
+        """UAC: the 2xx; it is acknowledged without a body unless this calls `session.ack(body)`."""
 
     def on_failed(self, session: Session, response: Response | None) -> None:
-        """UAC: refused (None: no answer at all)."""
+        """UAC: refused; None when there was no response.  on_ended follows."""
 
     def on_refer_accepted(self, session: Session) -> None:
         """2xx to our REFER."""
 
     def on_refer_progress(self, session: Session, status: int, reason: str, final: bool) -> None:
-        """A NOTIFY about it, or the REFER's own refusal."""
+        """A NOTIFY's status, `final` when the subscription ends with it; or the REFER's own refusal (final)."""
 
     def on_refer_lost(self, session: Session) -> None:
-        """No answer to our REFER at all."""
+        """The subscription ended without saying what became of the transfer."""
 
     def on_refer(self, session: Session, refer_to: NameAddr, request: Request) -> bool:
-        """The peer asks us to call somebody: True accepts (202), then `session.notify_refer`."""
+        """The peer asks us to call somebody: True accepts (202) and is followed by `session.notify_refer`."""
         return False
 
     def on_info(self, session: Session, content_type: str, body: bytes) -> None:
         """SIP INFO inside the dialog; it is answered 200."""
 
 
+NOBODY = SessionListener()
+
+Done = Callable[[int, Response | None], None]
+"""What became of an in-dialog request: its final status, 408 when nothing came and 503 when it could not be sent."""
+
+
+class Referral(Protocol):
+    """A REFER of either side that is not over yet; see smartalex.sip.refer."""
+
+
+class Agent(Protocol):
+    """What a session needs of its user agent."""
+
+    layer: TransactionLayer
+    timers: TimerQueue
+    counters: ICounters
+
+    def token(self) -> str: ...
+
+    def contact(self, session: Session) -> tuple[str, str]: ...
+
+    def identity(self, role: str) -> tuple[tuple[str, str], ...]:
+        """Allow, Supported, and Server or User-Agent."""
+
+    def ended(self, session: Session) -> None: ...
+
+    def refer(self, session: Session, refer_to: str, referred_by: str | None, headers: HeaderRows) -> None: ...
+
+    def notify_refer(self, session: Session, status: int, reason: str, final: bool) -> None: ...
+
+
 class Session:
-    """Made by the user agent for each INVITE; verbs in a wrong state raise LocalError."""
+    """Made by the user agent for each INVITE; verbs in a wrong state raise LocalError.
+
+    `dialog` is None until the call is answered.  `peer` is where its messages come from.
+    """
 
     __slots__ = (
-        "_ack", "_agent", "_cancel_after", "_repeat", "_response", "_transaction", "client", "dialog", "listener", "peer", "request",
-        "role", "state", "tag",
+        "_ack", "_agent", "_behind_nat", "_digest", "_dialog", "_interval", "_offered", "_repeat", "_wait", "_waits_for", "call_id", "dialog",
+        "flow", "listener", "peer", "referrals", "remote_identity", "request", "role", "state", "tag", "transaction",
     )  # fmt: skip
 
-    def __init__(self, agent: Any, role: str, request: Request, peer: Peer, tag: str) -> None:
+    def __init__(self, agent: Agent, role: str, request: Request, peer: Peer, tag: str) -> None:
         self._agent = agent
         self.role = role
         self.request = request
         self.peer = peer
         self.tag = tag
-        self.state = State.INCOMING if role == "uas" else State.CALLING
+        self.call_id = request.call_id
+        self.state = S.INCOMING if role == "uas" else S.CALLING
+        self.remote_identity: NameAddr = request.from_ if role == "uas" else request.to
+        self.listener: SessionListener = NOBODY
         self.dialog: Dialog | None = None
-        self.listener: SessionListener = SessionListener()
-        self.client: ClientTransaction | None = None
-        self._transaction: ServerTransaction | None = None
-        self._response: Response | None = None
-        self._repeat: tuple[Timer, Timer] | None = None
-        self._ack: bytes = b""
+        self.flow: Flow | None = None
+        self.transaction: Transaction | None = None
+        self.referrals: tuple[Any, ...] = ()
+        self._dialog: Dialog | None = None
+        self._digest: DigestClient | None = None
+        self._behind_nat = False
+        self._ack: tuple[Peer, bytes] | None = None
+        self._waits_for: int | None = None  # CSeq number of the INVITE whose 2xx has no ACK yet
+        self._offered = False  # that 2xx holds an offer of ours
+        self._interval = 0.0
+        self._repeat: Timer | None = None
+        self._wait: Timer | None = None
 
-    @property
-    def call_id(self) -> str:
-        return self.request.call_id
+    def __repr__(self) -> str:
+        return f"<Session {self.role} {self.state} {self.call_id}>"
 
     # ------------------------------------------------------------------ verbs
 
-    def ring(self, status: int = 180, headers: Iterable[tuple[str, str]] = ()) -> None:
-        self._verb(Input.RING, self._uas_response(status, None, headers))
+    def ring(self, status: int = 180, headers: HeaderRows = ()) -> None:
+        """A provisional response, 101 to 199."""
+        self._verb(I.RING, (status, None, (self._agent.contact(self), *headers)))
 
-    def answer(self, body: bytes, content_type: str = "application/sdp", headers: Iterable[tuple[str, str]] = ()) -> None:
-        """200, repeated until its ACK comes."""
-        self._verb(Input.ANSWER, self._uas_response(200, None, headers, body, content_type))
-
-    def reject(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
-        self._verb(Input.REJECT, self._uas_response(status, reason, headers))
+    def reject(self, status: int, reason: str | None = None, headers: HeaderRows = ()) -> None:
+        """A final response, 300 to 699."""
+        self._verb(I.REJECT, (status, reason, tuple(headers)))
 
     def challenge(self, challenges: Sequence[str]) -> None:
         """401 with one WWW-Authenticate for each challenge."""
-        self.reject(401, headers=tuple(("WWW-Authenticate", value) for value in challenges))
+        self.reject(401, headers=[("WWW-Authenticate", challenge) for challenge in challenges])
 
-    def hangup(self, reason_header: str | None = None) -> None:
-        """BYE, CANCEL or 480, whichever this state calls for; nothing when it has ended already."""
-        if self.state not in (State.ENDED, State.LEAVING, State.GIVING_UP, State.CANCELLING):
-            self.input(Input.HANG_UP, reason_header)
+    def answer(self, body: bytes, content_type: str = SDP, headers: HeaderRows = ()) -> None:
+        """200, repeated until its ACK comes."""
+        self._verb(I.ANSWER, (self.request, self.transaction, body, content_type, tuple(headers)))
 
     def ack(self, body: bytes = b"") -> None:
-        """UAC: acknowledge the 2xx, with an SDP answer where the 2xx held an offer."""
-        dialog = self._confirmed()
-        headers = (("Content-Type", "application/sdp"),) if body else ()
-        request = dialog.request("ACK", headers, body, seq=self.request.cseq.number)
-        self._ack = self._agent.send_ack(self, request)
+        """UAC: acknowledge the 2xx, with the answer when the 2xx holds an offer; once."""
+        if self._ack is not None or self.dialog is None or self.role != "uac":
+            raise LocalError(f"nothing to acknowledge while the session is {self.state}")
+        headers = (("Content-Type", SDP),) if body else ()
+        ack = self.dialog.ack(self.request.cseq.number, headers, body)
+        peer, flow = self._way()
+        self._agent.layer.add_via(ack, peer, self._agent.token())
+        self._ack = peer, ack.to_bytes()
+        self._agent.layer.send(peer, self._ack[1], flow)
 
-    def refer(self, refer_to: str, referred_by: str | None, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """REFER on this dialog; its fate comes by on_refer_*."""
-        dialog = self._confirmed()
-        by = referred_by or f"<{dialog.local.uri}>"
-        request = dialog.request("REFER", refer.refer_headers(refer_to, by, (*headers, self._agent.contact(self))))
-        self._agent.send(self, request, self._refer_answered, lambda why: self.listener.on_refer_lost(self))
+    def hangup(self, reason_header: str | None = None) -> None:
+        """BYE, CANCEL or 480, whichever the state calls for; nothing when it is over already."""
+        self._verb(I.HANG_UP, (("Reason", reason_header),) if reason_header else ())
 
-    def notify_refer(self, status: int, reason: str, final: bool) -> None:
-        """As the one who was referred: how the new call goes."""
-        headers = (*refer.notify_headers(final=final), self._agent.contact(self))
-        request = self._confirmed().request("NOTIFY", headers, refer.sipfrag(status, reason))
-        self._agent.send(self, request, lambda response: None, lambda why: None)
+    def refer(self, refer_to: str, referred_by: str | None = None, headers: HeaderRows = ()) -> None:
+        """Ask the peer to call `refer_to`, an address or URI; its fate comes by on_refer_*."""
+        self._confirmed()
+        self._agent.refer(self, refer_to, referred_by, headers)
 
-    def request_in_dialog(self, method: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Deferred[Response]:
-        """Any other request; fails with LocalError when nobody answers."""
+    def notify_refer(self, status: int, reason: str = "", final: bool = False) -> None:
+        """Tell the peer how the call it asked for goes; nothing is sent when it did not want to know (RFC 4488)."""
+        self._confirmed()
+        self._agent.notify_refer(self, status, reason, final)
+
+    def request_in_dialog(self, method: str, headers: HeaderRows = (), body: bytes = b"") -> Deferred[Response]:
+        """Any other request; fails with RemoteError 408 or 503 when it gets no answer."""
+        if method in ("INVITE", "ACK", "BYE", "CANCEL", "REFER"):
+            raise LocalError(f"{method} has a verb of its own, or none")
         answered: Deferred[Response] = Deferred()
 
-        def final(response: Response) -> None:
-            if response.status >= 200:
+        def done(status: int, response: Response | None) -> None:
+            if response is None:
+                answered.errback(RemoteError(status, REASONS[status]))
+            else:
                 answered.callback(response)
 
-        request = self._confirmed().request(method, (*headers, self._agent.contact(self)), body)
-        self._agent.send(self, request, final, lambda why: answered.errback(LocalError(why)))
+        self.send(self._confirmed().request(method, (self._agent.contact(self), *headers), body), done)
         return answered
+
+    def _verb(self, event: Input, detail: Any) -> None:
+        if not self.input(event, detail):
+            raise LocalError(f"no {event} while the session is {self.state}")
+
+    def _confirmed(self) -> Dialog:
+        if self.dialog is None or self.state is not S.CONFIRMED:
+            raise LocalError(f"no dialog while the session is {self.state}")
+        return self.dialog
 
     # ------------------------------------------------------------------ from the user agent
 
+    def arrived(self, transaction: Transaction, flow: Flow) -> None:
+        """UAS: the INVITE's transaction; raises RemoteError(400) for an INVITE that no dialog can come of."""
+        self._dialog = Dialog.of_uas(self.request, self.tag)
+        self._behind_nat = not self._dialog.routes and is_behind_nat(self.request.vias)
+        self.transaction = transaction
+        self.flow = flow
+
+    def start(self, digest: DigestClient | None) -> None:
+        """UAC: send the INVITE."""
+        self._digest = digest
+        self.transaction = self._agent.layer.request(self.request, self.peer, self, self._agent.token())
+
     def input(self, event: Input, detail: Any = None) -> bool:
         """Step the table and perform; False for a pair it does not list."""
-        row = step(TABLE, self.state, event)
+        row = TABLE.get((self.state, event))
         if row is None:
             return False
         actions, self.state = row
         for action in actions:
-            PERFORM[action](self, event, detail)
-        if self.state is State.ENDED:
-            self._agent.ended(self)
+            PERFORM[action](self, detail)
         return True
 
-    def arrived(self, transaction: ServerTransaction) -> None:
-        self._transaction = transaction
-        transaction.on_failed = lambda why: self.input(Input.LOST)
+    def check(self, request: Request) -> None:
+        """Raises RemoteError for a request with our tag that does not fit (481, 500)."""
+        dialog = self._dialog
+        if dialog is None or self.state is S.ENDED:
+            raise Refusal(481)
+        dialog.check(request)
 
-    def reinvite(self, transaction: ServerTransaction, request: Request) -> None:
-        """A re-INVITE: one at a time, answered by the listener (RFC 3261 14.2)."""
-        if self.state is not State.CONFIRMED or self._repeat is not None:
-            busy = (("Retry-After", "2"),)
-            transaction.respond(response_to(request, 500, to_tag=self.tag, headers=busy))
-            return
-        assert self.dialog is not None
-        self._transaction = transaction
-        try:
-            body = self.listener.on_reinvite(self, request.body)
-        except RemoteError as error:
-            transaction.respond(response_to(request, error.status, error.reason, to_tag=self.tag))
-            return
+    def on_ack(self, request: Request) -> None:
+        """An ACK with our tag: later copies, and those of other INVITEs, mean nothing."""
+        if request.cseq.number == self._waits_for and request.call_id == self.call_id:
+            self.input(I.ACK, request)
+
+    def reinvite(self, request: Request, transaction: Transaction) -> None:
+        """An INVITE inside the dialog, answered by the listener (RFC 3261 14.2, RFC 5407 3.1)."""
+        if self.state is S.INCOMING:
+            raise Refusal(500, ("Retry-After", str(int(self._agent.token()[:4], 16) % 11)))
+        if self._waits_for is not None:
+            if self._offered:
+                raise Refusal(491)  # our offer has no answer yet
+            self.input(I.ACK)  # who sends a new INVITE has our 2xx to the one before: only the ACK was lost
+        if self.state is not S.CONFIRMED or self.dialog is None:
+            raise Refusal(481)  # it crossed our BYE
+        answer = self.listener.on_reinvite(self, request.body)
+        if answer is None:
+            raise Refusal(488)
         self.dialog.refresh_target(request)
-        headers = (self._agent.contact(self), *self._agent.capabilities)
-        answer = response_to(request, 200, headers=headers, body=body or b"", content_type="application/sdp" if body else None)
-        self._send_2xx(Input.ANSWER, answer)
+        self._send_2xx((request, transaction, answer, SDP, ()))
+
+    def send(self, request: Request, done: Done) -> None:
+        """A request of this dialog, made by `dialog.request`; `done` hears its final response."""
+        Exchange(self, request, done).start()
+
+    def new_transaction(self, request: Request, user: Any) -> None:
+        peer, flow = self._way()
+        self._agent.layer.request(request, peer, user, self._agent.token(), flow)
+
+    def _way(self) -> tuple[Peer, Flow | None]:
+        """Where in-dialog requests go, and the connection to use for it."""
+        assert self._dialog is not None
+        peer = self.peer if self._behind_nat else next_peer(self._dialog.next_uri(), self.peer)
+        return peer, self.flow if self.flow is not None and self.flow.reaches(peer) else None
+
+    # ------------------------------------------------------------------ as the user of the INVITE's client transaction
+
+    def on_response(self, transaction: Transaction, response: Response) -> None:
+        self.flow = transaction.flow
+        status = response.status
+        if status < 200:
+            self.input(I.PROVISIONAL, response)
+        elif status < 300:
+            self._accepted(response)
+        elif status in (401, 407) and self.state in (S.CALLING, S.EARLY) and (credentials := authorization(self, self.request, response)):
+            self.input(I.CHALLENGE, credentials)
+        else:
+            self.input(I.FAILURE, response)
+
+    def _accepted(self, response: Response) -> None:
+        dialog = self._dialog
+        if dialog is None:
+            self._dialog = self.dialog = Dialog.of_uac(self.request, response)
+        elif (response.to.tag or "") != dialog.remote_tag:
+            self._decline_fork(response)
+            return
+        self.input(I.SUCCESS, response)
+
+    def _decline_fork(self, response: Response) -> None:
+        """Somebody else answered too: acknowledged, and ended at once (RFC 3261 13.2.2.4)."""
+        other = Session(self._agent, "uac", self.request, self.peer, self.tag)
+        other.flow, other._dialog, other.state = self.flow, Dialog.of_uac(self.request, response), S.ENDED
+        other.dialog = other._dialog
+        other.ack()
+        other._send_bye(())
+
+    def on_timeout(self, transaction: Transaction) -> None:
+        self.input(I.TIMED_OUT)
+
+    def on_unreachable(self, transaction: Transaction) -> None:
+        self.input(I.UNREACHABLE)
 
     # ------------------------------------------------------------------ actions
 
-    def _verb(self, event: Input, detail: Any) -> None:
-        if not self.input(event, detail):
-            raise LocalError(f"cannot {event.value} a session that is {self.state.value}")
+    def _respond(self, detail: tuple[int, str | None, tuple[tuple[str, str], ...]]) -> None:
+        status, reason, headers = detail
+        assert self.transaction is not None
+        self._agent.layer.respond(self.transaction, response_to(self.request, status, reason, to_tag=self.tag, headers=headers))
 
-    def _confirmed(self) -> Dialog:
-        if self.dialog is None:
-            raise LocalError(f"no dialog: the session is {self.state.value}")
-        return self.dialog
+    def _send_2xx(self, detail: tuple[Request, Transaction, bytes, str, tuple[tuple[str, str], ...]]) -> None:
+        request, transaction, body, content_type, headers = detail
+        rows = (self._agent.contact(self), *self._agent.identity(self.role), *headers)
+        kind = content_type if body else None
+        response = response_to(request, 200, to_tag=self.tag, headers=rows, body=body, content_type=kind)
+        self.dialog, self.transaction = self._dialog, transaction
+        self._waits_for, self._offered = request.cseq.number, not request.body
+        self._interval = T1
+        self._repeat = self._agent.timers.call_later(T1, self.input, I.REPEAT)
+        self._wait = self._agent.timers.call_later(TIMEOUT, self.input, I.NO_ACK)
+        self._agent.layer.respond(transaction, response)
 
-    def _uas_response(
-        self, status: int, reason: str | None, headers: Iterable[tuple[str, str]], body: bytes = b"", content_type: str | None = None
-    ) -> Response:
-        extra: tuple[tuple[str, str], ...] = tuple(headers)
-        if 100 < status < 300:
-            extra = (self._agent.contact(self), *extra)
-        if 200 <= status < 300:
-            extra = (*extra, *self._agent.capabilities)
-        return response_to(self.request, status, reason, to_tag=self.tag, headers=extra, body=body, content_type=content_type)
+    def _repeat_2xx(self, detail: Any) -> None:
+        """At T1 doubling to T2, on every transport (RFC 3261 13.3.1.4)."""
+        assert self.transaction is not None
+        self._interval = min(self._interval * 2, T2)
+        self._repeat = self._agent.timers.call_later(self._interval, self.input, I.REPEAT)
+        self._agent.layer.resend_2xx(self.transaction)
 
-    def _respond(self, event: Input, response: Response) -> None:
-        if self._transaction is not None:
-            self._transaction.respond(response)
+    def _stop_2xx(self, detail: Any) -> None:
+        self._waits_for = None
+        self._stop_timers()
 
-    def _send_2xx(self, event: Input, response: Response) -> None:
-        if self.dialog is None:
-            self.dialog = Dialog.of_uas(self.request, self.tag, self._agent.first_seq())
-            self._agent.confirmed(self)
-        self._response = response
-        self._respond(event, response)
-        later = self._agent.timers.call_later
-        self._repeat = later(T1, self._again, T1), later(TIMEOUT, self.input, Input.NO_ACK)
-
-    def _again(self, interval: float) -> None:
-        """RFC 3261 13.3.1.4: the 2xx is repeated on every transport, at T1 doubling up to T2."""
-        if self._repeat is None or self._response is None:
-            return
-        self._respond(Input.ANSWER, self._response)
-        interval = min(interval * 2, T2)
-        self._repeat = self._agent.timers.call_later(interval, self._again, interval), self._repeat[1]
-
-    def _stop_2xx(self, event: Input, detail: Any) -> None:
-        if self._repeat is not None:
-            for timer in self._repeat:
+    def _stop_timers(self) -> None:
+        for timer in (self._repeat, self._wait):
+            if timer is not None:
                 timer.cancel()
-        self._repeat = self._response = None
+        self._repeat = self._wait = None
 
-    def _send_bye(self, event: Input, reason: Any) -> None:
-        headers = (("Reason", reason),) if isinstance(reason, str) and reason else ()
-        self._agent.send(self, self._confirmed().request("BYE", headers), lambda response: None, lambda why: None)
+    def _send_again(self, credentials: tuple[str, str]) -> None:
+        self.request = again(self.request, self.request.cseq.number + 1, credentials)
+        self.start(self._digest)
 
-    def _send_ack(self, event: Input, detail: Any) -> None:
-        if self._ack:
-            self._agent.resend(self, self._ack)
+    def _send_ack(self, detail: Any) -> None:
+        if self._ack is None:
+            if self.dialog is not None:
+                self.ack()
         else:
-            if self.dialog is None and isinstance(detail, Response):
-                self.dialog = Dialog.of_uac(self.request, detail)
+            peer, data = self._ack
+            self._agent.layer.send(peer, data, self.flow if self.flow is not None and self.flow.reaches(peer) else None)
+
+    def _send_cancel(self, detail: Any) -> None:
+        assert self.transaction is not None
+        self._agent.layer.cancel(self.transaction, detail if isinstance(detail, tuple) else ())
+        self._wait = self._agent.timers.call_later(TIMEOUT, self.input, I.NO_FINAL)
+
+    def _send_bye(self, detail: Any) -> None:
+        assert self.dialog is not None
+        if self.role == "uac" and self._ack is None:
             self.ack()
+        headers = detail if isinstance(detail, tuple) else ()
+        self.send(self.dialog.request("BYE", headers), lambda status, response: self._bye_done())
 
-    def _send_cancel(self, event: Input, detail: Any) -> None:
-        self._agent.cancel(self)
+    def _bye_done(self) -> None:
+        self.input(I.BYE_DONE)
 
-    def _answered(self, event: Input, response: Response) -> None:
-        self.dialog = Dialog.of_uac(self.request, response)
-        self._agent.confirmed(self)
+    def _abandon(self, detail: Any) -> None:
+        if self.transaction is not None:
+            self._agent.layer.abandon(self.transaction)
+
+    def _answered(self, response: Response) -> None:
         self.listener.on_answered(self, response)
 
-    def _failed(self, event: Input, response: Any) -> None:
-        self.listener.on_failed(self, response if isinstance(response, Response) else None)
-
-    def _end(self, event: Input, detail: Any) -> None:
-        cause = ENDINGS.get(event, "local")
-        if event is Input.FAILURE and detail is None:
-            cause = "timeout"
-        self.listener.on_ended(self, cause, detail if isinstance(detail, Request) else None)
-
-    def _refer_answered(self, response: Response) -> None:
-        if 200 <= response.status < 300:
-            self.listener.on_refer_accepted(self)
-        elif response.status >= 300:
-            self.listener.on_refer_progress(self, response.status, response.reason, True)
-
-    def next_hop(self) -> Peer:
-        """Where in-dialog requests go: the connection the peer opened while it lasts, else route set or target."""
-        assert self.dialog is not None
-        if self.peer.transport != "udp" and not self.dialog.route_set and self._agent.connected(self.peer):
-            return self.peer
-        return peer_of(self.dialog.next_hop(), self.peer, self.request if self.role == "uas" else None)
+    def _end(self, cause: str, request: Any) -> None:
+        self._stop_timers()
+        self._agent.ended(self)
+        listener, self.listener = self.listener, NOBODY
+        listener.on_ended(self, cause, request if isinstance(request, Request) else None)
 
 
-Perform = Callable[[Session, Input, Any], None]
+def _ending(cause: str) -> Callable[[Session, Any], None]:
+    return lambda session, detail: session._end(cause, detail)
 
-PERFORM: dict[Action, Perform] = {
+
+PERFORM: dict[Action, Callable[[Session, Any], None]] = {
     A.SEND_PROVISIONAL: Session._respond,
     A.SEND_FINAL: Session._respond,
+    A.SEND_480: lambda session, headers: session._respond((480, None, headers)),
+    A.SEND_487: lambda session, _: session._respond((487, None, ())),
     A.SEND_2XX: Session._send_2xx,
-    A.SEND_487: lambda s, e, d: s._respond(e, s._uas_response(487, None, ())),
-    A.SEND_480: lambda s, e, d: s._respond(e, s._uas_response(480, None, ())),
-    A.SEND_ACK: Session._send_ack,
-    A.SEND_BYE: Session._send_bye,
-    A.SEND_CANCEL: Session._send_cancel,
+    A.REPEAT_2XX: Session._repeat_2xx,
     A.STOP_2XX: Session._stop_2xx,
-    A.TELL_ACK: lambda s, e, d: s.listener.on_ack(s, d.body if isinstance(d, Request) else b""),
-    A.TELL_PROGRESS: lambda s, e, d: s.listener.on_progress(s, d),
+    A.SEND_AGAIN: Session._send_again,
+    A.SEND_ACK: Session._send_ack,
+    A.SEND_CANCEL: Session._send_cancel,
+    A.SEND_BYE: Session._send_bye,
+    A.ABANDON: Session._abandon,
+    A.TELL_ACK: lambda session, ack: session.listener.on_ack(session, ack.body if ack is not None else b""),
+    A.TELL_ACK_BODY: lambda session, ack: session.listener.on_ack(session, ack.body) if ack is not None and ack.body else None,
+    A.TELL_PROGRESS: lambda session, response: session.listener.on_progress(session, response),
     A.TELL_ANSWERED: Session._answered,
-    A.TELL_FAILED: Session._failed,
-    A.TELL_CANCELLED: lambda s, e, d: s.listener.on_cancelled(s),
-    A.END: Session._end,
+    A.TELL_FAILED: lambda session, response: session.listener.on_failed(session, response),
+    A.TELL_CANCELLED: lambda session, _: session.listener.on_cancelled(session),
+    A.END_BYE: _ending("bye"),
+    A.END_CANCELLED: _ending("cancelled"),
+    A.END_REJECTED: _ending("rejected"),
+    A.END_NO_ACK: _ending("no-ack"),
+    A.END_TIMEOUT: _ending("timeout"),
+    A.END_TRANSPORT: _ending("transport"),
+    A.END_LOCAL: _ending("local"),
 }
