@@ -20,7 +20,9 @@ class Dialog:
 
     __slots__ = ("call_id", "local", "local_seq", "local_tag", "remote", "remote_seq", "remote_tag", "routes", "target")
 
-    def __init__(self, call_id: str, local: tuple[str, str], remote: tuple[str, str], target: str, routes: tuple[str, ...]) -> None:
+    def __init__(
+        self, call_id: str, local: tuple[str, str], remote: tuple[str, str], target: str, routes: tuple[str, ...]
+    ) -> None:
         self.call_id = call_id
         self.local, self.local_tag = local
         self.remote, self.remote_tag = remote

@@ -16,7 +16,17 @@ from smartalex.interfaces import ICounters
 from smartalex.sip.headers import Peer, Via
 from smartalex.sip.message import REASONS, Headers, Request, Response, UnparsableRequest, parse, response_to
 from smartalex.sip.timers import T1, T2, Timer, TimerQueue
-from smartalex.sip.transaction import RETRANSMISSIONS, TABLES, WAITS, Action, Input, State, TransactionTable, response_input, sending_input
+from smartalex.sip.transaction import (
+    RETRANSMISSIONS,
+    TABLES,
+    WAITS,
+    Action,
+    Input,
+    State,
+    TransactionTable,
+    response_input,
+    sending_input,
+)
 from smartalex.sip.transport import STREAMS, Flow, bracketed, fallback_peer, response_peer, stamp
 
 COOKIE = "z9hg4bk"
@@ -77,7 +87,22 @@ class Transaction:
     found again, such as the session that a CANCEL means.
     """
 
-    __slots__ = ("ack", "data", "flow", "interval", "key", "merge_key", "peer", "request", "resend", "state", "table", "user", "via", "wait")
+    __slots__ = (
+        "ack",
+        "data",
+        "flow",
+        "interval",
+        "key",
+        "merge_key",
+        "peer",
+        "request",
+        "resend",
+        "state",
+        "table",
+        "user",
+        "via",
+        "wait",
+    )
 
     def __init__(self, key: Key, table: TransactionTable, peer: Peer, flow: Flow | None) -> None:
         self.key = key

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from smartalex.errors import LocalError, RemoteError
 from smartalex.interfaces import ICounters
@@ -68,8 +69,9 @@ class Action(StrEnum):
     SEND_487 = "send 487"
     SEND_2XX = "send the 2xx, to be repeated"
     REPEAT_2XX = "repeat the 2xx"
-    STOP_2XX = "stop repeating the 2xx"
+    STOP = "stop the timers"
     SEND_AGAIN = "send the INVITE with credentials"
+    ACK = "send the ACK, unless the listener has"
     SEND_ACK = "send the ACK (again)"
     SEND_CANCEL = "send CANCEL"
     SEND_BYE = "send BYE"
@@ -100,27 +102,27 @@ TABLE: Table[State, Input, Action] = {
     (S.INCOMING, I.CANCEL): ((A.SEND_487, A.TELL_CANCELLED, A.END_CANCELLED), S.ENDED),
     (S.INCOMING, I.BYE): ((A.SEND_487, A.END_BYE), S.ENDED),
     (S.ANSWERED, I.REPEAT): ((A.REPEAT_2XX,), S.ANSWERED),
-    (S.ANSWERED, I.ACK): ((A.STOP_2XX, A.TELL_ACK), S.CONFIRMED),
-    (S.ANSWERED, I.NO_ACK): ((A.STOP_2XX, A.SEND_BYE, A.END_NO_ACK), S.ENDED),
-    (S.ANSWERED, I.BYE): ((A.STOP_2XX, A.END_BYE), S.ENDED),  # it overtook the ACK, or the ACK was lost
+    (S.ANSWERED, I.ACK): ((A.STOP, A.TELL_ACK), S.CONFIRMED),
+    (S.ANSWERED, I.NO_ACK): ((A.STOP, A.SEND_BYE, A.END_NO_ACK), S.ENDED),
+    (S.ANSWERED, I.BYE): ((A.STOP, A.END_BYE), S.ENDED),  # it overtook the ACK, or the ACK was lost
     (S.ANSWERED, I.CANCEL): ((), S.ANSWERED),  # too late: it crossed our 2xx
     (S.ANSWERED, I.HANG_UP): ((), S.LEAVING),
     (S.LEAVING, I.REPEAT): ((A.REPEAT_2XX,), S.LEAVING),
-    (S.LEAVING, I.ACK): ((A.STOP_2XX, A.SEND_BYE), S.ENDING),
-    (S.LEAVING, I.NO_ACK): ((A.STOP_2XX, A.SEND_BYE, A.END_LOCAL), S.ENDED),
-    (S.LEAVING, I.BYE): ((A.STOP_2XX, A.END_LOCAL), S.ENDED),
+    (S.LEAVING, I.ACK): ((A.STOP, A.SEND_BYE), S.ENDING),
+    (S.LEAVING, I.NO_ACK): ((A.STOP, A.SEND_BYE, A.END_LOCAL), S.ENDED),
+    (S.LEAVING, I.BYE): ((A.STOP, A.END_LOCAL), S.ENDED),
     (S.LEAVING, I.CANCEL): ((), S.LEAVING),
     (S.LEAVING, I.HANG_UP): ((), S.LEAVING),
     # -- UAC
     (S.CALLING, I.PROVISIONAL): ((A.TELL_PROGRESS,), S.EARLY),
-    (S.CALLING, I.SUCCESS): ((A.TELL_ANSWERED, A.SEND_ACK), S.CONFIRMED),
+    (S.CALLING, I.SUCCESS): ((A.TELL_ANSWERED, A.ACK), S.CONFIRMED),
     (S.CALLING, I.CHALLENGE): ((A.SEND_AGAIN,), S.CALLING),
     (S.CALLING, I.FAILURE): ((A.TELL_FAILED, A.END_REJECTED), S.ENDED),
     (S.CALLING, I.TIMED_OUT): ((A.TELL_FAILED, A.END_TIMEOUT), S.ENDED),
     (S.CALLING, I.UNREACHABLE): ((A.TELL_FAILED, A.END_TRANSPORT), S.ENDED),
     (S.CALLING, I.HANG_UP): ((), S.GIVING_UP),
     (S.EARLY, I.PROVISIONAL): ((A.TELL_PROGRESS,), S.EARLY),
-    (S.EARLY, I.SUCCESS): ((A.TELL_ANSWERED, A.SEND_ACK), S.CONFIRMED),
+    (S.EARLY, I.SUCCESS): ((A.TELL_ANSWERED, A.ACK), S.CONFIRMED),
     (S.EARLY, I.CHALLENGE): ((A.SEND_AGAIN,), S.CALLING),
     (S.EARLY, I.FAILURE): ((A.TELL_FAILED, A.END_REJECTED), S.ENDED),
     (S.EARLY, I.HANG_UP): ((A.SEND_CANCEL,), S.CANCELLING),
@@ -131,19 +133,19 @@ TABLE: Table[State, Input, Action] = {
     (S.GIVING_UP, I.UNREACHABLE): ((A.END_LOCAL,), S.ENDED),
     (S.GIVING_UP, I.HANG_UP): ((), S.GIVING_UP),
     (S.CANCELLING, I.PROVISIONAL): ((), S.CANCELLING),
-    (S.CANCELLING, I.SUCCESS): ((A.SEND_ACK, A.SEND_BYE), S.ENDING),  # CANCEL crossed the 200
+    (S.CANCELLING, I.SUCCESS): ((A.STOP, A.SEND_ACK, A.SEND_BYE), S.ENDING),  # CANCEL crossed the 200
     (S.CANCELLING, I.FAILURE): ((A.END_LOCAL,), S.ENDED),
     (S.CANCELLING, I.NO_FINAL): ((A.ABANDON, A.END_LOCAL), S.ENDED),
     (S.CANCELLING, I.HANG_UP): ((), S.CANCELLING),
     # -- both
-    (S.CONFIRMED, I.ACK): ((A.STOP_2XX, A.TELL_ACK_BODY), S.CONFIRMED),  # of a re-INVITE's 2xx
+    (S.CONFIRMED, I.ACK): ((A.STOP, A.TELL_ACK_BODY), S.CONFIRMED),  # of a re-INVITE's 2xx
     (S.CONFIRMED, I.REPEAT): ((A.REPEAT_2XX,), S.CONFIRMED),
-    (S.CONFIRMED, I.NO_ACK): ((A.STOP_2XX, A.SEND_BYE, A.END_NO_ACK), S.ENDED),
+    (S.CONFIRMED, I.NO_ACK): ((A.STOP, A.SEND_BYE, A.END_NO_ACK), S.ENDED),
     (S.CONFIRMED, I.SUCCESS): ((A.SEND_ACK,), S.CONFIRMED),  # our ACK was lost
     (S.CONFIRMED, I.CANCEL): ((), S.CONFIRMED),
-    (S.CONFIRMED, I.BYE): ((A.STOP_2XX, A.END_BYE), S.ENDED),
-    (S.CONFIRMED, I.GONE): ((A.STOP_2XX, A.SEND_BYE, A.END_TIMEOUT), S.ENDED),
-    (S.CONFIRMED, I.HANG_UP): ((A.STOP_2XX, A.SEND_BYE), S.ENDING),
+    (S.CONFIRMED, I.BYE): ((A.STOP, A.END_BYE), S.ENDED),
+    (S.CONFIRMED, I.GONE): ((A.STOP, A.SEND_BYE, A.END_TIMEOUT), S.ENDED),
+    (S.CONFIRMED, I.HANG_UP): ((A.STOP, A.SEND_BYE), S.ENDING),
     (S.ENDING, I.BYE): ((A.END_LOCAL,), S.ENDED),  # BYE crossed BYE
     (S.ENDING, I.BYE_DONE): ((A.END_LOCAL,), S.ENDED),
     (S.ENDING, I.SUCCESS): ((A.SEND_ACK,), S.ENDING),
@@ -202,10 +204,6 @@ Done = Callable[[int, Response | None], None]
 """What became of an in-dialog request: its final status, 408 when nothing came and 503 when it could not be sent."""
 
 
-class Referral(Protocol):
-    """A REFER of either side that is not over yet; see smartalex.sip.refer."""
-
-
 class Agent(Protocol):
     """What a session needs of its user agent."""
 
@@ -233,8 +231,10 @@ class Session:
     `dialog` is None until the call is answered.  `peer` is where its messages come from.
     """
 
+    log = Logger()
+
     __slots__ = (
-        "_ack", "_agent", "_behind_nat", "_digest", "_dialog", "_interval", "_offered", "_repeat", "_wait", "_waits_for", "call_id", "dialog",
+        "_ack", "_agent", "_behind_nat", "_digest", "_dialog", "_farewell", "_interval", "_offered", "_repeat", "_wait", "_waits_for", "call_id", "dialog",
         "flow", "listener", "peer", "referrals", "remote_identity", "request", "role", "state", "tag", "transaction",
     )  # fmt: skip
 
@@ -251,10 +251,11 @@ class Session:
         self.dialog: Dialog | None = None
         self.flow: Flow | None = None
         self.transaction: Transaction | None = None
-        self.referrals: tuple[Any, ...] = ()
+        self.referrals: tuple[object, ...] = ()
         self._dialog: Dialog | None = None
         self._digest: DigestClient | None = None
         self._behind_nat = False
+        self._farewell: tuple[tuple[str, str], ...] = ()
         self._ack: tuple[Peer, bytes] | None = None
         self._waits_for: int | None = None  # CSeq number of the INVITE whose 2xx has no ACK yet
         self._offered = False  # that 2xx holds an offer of ours
@@ -296,7 +297,9 @@ class Session:
 
     def hangup(self, reason_header: str | None = None) -> None:
         """BYE, CANCEL or 480, whichever the state calls for; nothing when it is over already."""
-        self._verb(I.HANG_UP, (("Reason", reason_header),) if reason_header else ())
+        if reason_header:
+            self._farewell = (("Reason", reason_header),)
+        self._verb(I.HANG_UP)
 
     def refer(self, refer_to: str, referred_by: str | None = None, headers: HeaderRows = ()) -> None:
         """Ask the peer to call `refer_to`, an address or URI; its fate comes by on_refer_*."""
@@ -323,7 +326,7 @@ class Session:
         self.send(self._confirmed().request(method, (self._agent.contact(self), *headers), body), done)
         return answered
 
-    def _verb(self, event: Input, detail: Any) -> None:
+    def _verb(self, event: Input, detail: Any = None) -> None:
         if not self.input(event, detail):
             raise LocalError(f"no {event} while the session is {self.state}")
 
@@ -401,13 +404,13 @@ class Session:
     # ------------------------------------------------------------------ as the user of the INVITE's client transaction
 
     def on_response(self, transaction: Transaction, response: Response) -> None:
-        self.flow = transaction.flow
+        self.flow = transaction.flow or self.flow
         status = response.status
         if status < 200:
             self.input(I.PROVISIONAL, response)
         elif status < 300:
             self._accepted(response)
-        elif status in (401, 407) and self.state in (S.CALLING, S.EARLY) and (credentials := authorization(self, self.request, response)):
+        elif self.state in (S.CALLING, S.EARLY) and (credentials := authorization(self, self.request, response)):
             self.input(I.CHALLENGE, credentials)
         else:
             self.input(I.FAILURE, response)
@@ -427,7 +430,7 @@ class Session:
         other.flow, other._dialog, other.state = self.flow, Dialog.of_uac(self.request, response), S.ENDED
         other.dialog = other._dialog
         other.ack()
-        other._send_bye(())
+        other._send_bye(None)
 
     def on_timeout(self, transaction: Transaction) -> None:
         self.input(I.TIMED_OUT)
@@ -461,11 +464,8 @@ class Session:
         self._repeat = self._agent.timers.call_later(self._interval, self.input, I.REPEAT)
         self._agent.layer.resend_2xx(self.transaction)
 
-    def _stop_2xx(self, detail: Any) -> None:
+    def _stop(self, detail: Any = None) -> None:
         self._waits_for = None
-        self._stop_timers()
-
-    def _stop_timers(self) -> None:
         for timer in (self._repeat, self._wait):
             if timer is not None:
                 timer.cancel()
@@ -485,15 +485,14 @@ class Session:
 
     def _send_cancel(self, detail: Any) -> None:
         assert self.transaction is not None
-        self._agent.layer.cancel(self.transaction, detail if isinstance(detail, tuple) else ())
+        self._agent.layer.cancel(self.transaction, self._farewell)
         self._wait = self._agent.timers.call_later(TIMEOUT, self.input, I.NO_FINAL)
 
     def _send_bye(self, detail: Any) -> None:
         assert self.dialog is not None
         if self.role == "uac" and self._ack is None:
             self.ack()
-        headers = detail if isinstance(detail, tuple) else ()
-        self.send(self.dialog.request("BYE", headers), lambda status, response: self._bye_done())
+        self.send(self.dialog.request("BYE", self._farewell), lambda status, response: self._bye_done())
 
     def _bye_done(self) -> None:
         self.input(I.BYE_DONE)
@@ -502,14 +501,67 @@ class Session:
         if self.transaction is not None:
             self._agent.layer.abandon(self.transaction)
 
-    def _answered(self, response: Response) -> None:
-        self.listener.on_answered(self, response)
+    def tell(self, what: str, *details: Any) -> None:
+        """Call the listener.  What it raises stays here: whatever its owner's faults, the session goes its way."""
+        try:
+            getattr(self.listener, what)(self, *details)
+        except Exception:
+            self.log.failure("the owner of call {call_id} failed in {what}", call_id=self.call_id, what=what)
+            self._agent.counters.count("sip.fault", "listener")
 
     def _end(self, cause: str, request: Any) -> None:
-        self._stop_timers()
+        self._stop()
+        if self.role == "uas" and self.transaction is not None:
+            self.transaction.user = None  # it stays for half a minute; what it would keep alive need not
         self._agent.ended(self)
-        listener, self.listener = self.listener, NOBODY
-        listener.on_ended(self, cause, request if isinstance(request, Request) else None)
+        self.tell("on_ended", cause, request if isinstance(request, Request) else None)
+        self.listener = NOBODY
+
+
+class Exchange:
+    """One request inside a dialog and its final response, with one more round when it is challenged."""
+
+    __slots__ = ("_done", "_request", "_session")
+
+    def __init__(self, session: Session, request: Request, done: Done) -> None:
+        self._session = session
+        self._request = request
+        self._done = done
+
+    def start(self) -> None:
+        self._session.new_transaction(self._request, self)
+
+    def on_response(self, transaction: Transaction, response: Response) -> None:
+        if response.status < 200:
+            return
+        credentials = authorization(self._session, self._request, response)
+        if credentials is None:
+            self._finish(response.status, response)
+            return
+        dialog = self._session.dialog
+        assert dialog is not None
+        dialog.local_seq += 1
+        self._request = again(self._request, dialog.local_seq, credentials)
+        self.start()
+
+    def on_timeout(self, transaction: Transaction) -> None:
+        self._finish(408, None)
+
+    def on_unreachable(self, transaction: Transaction) -> None:
+        self._finish(503, None)
+
+    def _finish(self, status: int, response: Response | None) -> None:
+        """481, or no answer at all, means that the dialog is gone (RFC 3261 12.2.1.2); to a NOTIFY only its subscription."""
+        self._done(status, response)
+        if response is None or (status == 481 and self._request.method != "NOTIFY"):
+            self._session.input(I.GONE)
+
+
+def authorization(session: Session, request: Request, response: Response) -> tuple[str, str] | None:
+    """The header that answers a challenge; only calls we placed with credentials have one."""
+    if response.status not in (401, 407) or session._digest is None:
+        return None
+    return session._digest.authorization(response, request.method, request.uri)
 
 
 def _ending(cause: str) -> Callable[[Session, Any], None]:
@@ -519,22 +571,23 @@ def _ending(cause: str) -> Callable[[Session, Any], None]:
 PERFORM: dict[Action, Callable[[Session, Any], None]] = {
     A.SEND_PROVISIONAL: Session._respond,
     A.SEND_FINAL: Session._respond,
-    A.SEND_480: lambda session, headers: session._respond((480, None, headers)),
+    A.SEND_480: lambda session, _: session._respond((480, None, session._farewell)),
     A.SEND_487: lambda session, _: session._respond((487, None, ())),
     A.SEND_2XX: Session._send_2xx,
     A.REPEAT_2XX: Session._repeat_2xx,
-    A.STOP_2XX: Session._stop_2xx,
+    A.STOP: Session._stop,
     A.SEND_AGAIN: Session._send_again,
+    A.ACK: lambda session, _: session._send_ack(None) if session._ack is None else None,
     A.SEND_ACK: Session._send_ack,
     A.SEND_CANCEL: Session._send_cancel,
     A.SEND_BYE: Session._send_bye,
     A.ABANDON: Session._abandon,
-    A.TELL_ACK: lambda session, ack: session.listener.on_ack(session, ack.body if ack is not None else b""),
-    A.TELL_ACK_BODY: lambda session, ack: session.listener.on_ack(session, ack.body) if ack is not None and ack.body else None,
-    A.TELL_PROGRESS: lambda session, response: session.listener.on_progress(session, response),
-    A.TELL_ANSWERED: Session._answered,
-    A.TELL_FAILED: lambda session, response: session.listener.on_failed(session, response),
-    A.TELL_CANCELLED: lambda session, _: session.listener.on_cancelled(session),
+    A.TELL_ACK: lambda session, ack: session.tell("on_ack", ack.body if ack is not None else b""),
+    A.TELL_ACK_BODY: lambda session, ack: session.tell("on_ack", ack.body) if ack is not None and ack.body else None,
+    A.TELL_PROGRESS: lambda session, response: session.tell("on_progress", response),
+    A.TELL_ANSWERED: lambda session, response: session.tell("on_answered", response),
+    A.TELL_FAILED: lambda session, response: session.tell("on_failed", response),
+    A.TELL_CANCELLED: lambda session, _: session.tell("on_cancelled"),
     A.END_BYE: _ending("bye"),
     A.END_CANCELLED: _ending("cancelled"),
     A.END_REJECTED: _ending("rejected"),

@@ -6,23 +6,24 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import attrs
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
 
 from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
 from smartalex.sip import refer
-from smartalex.sip.dialog import DialogId
 from smartalex.sip.digest import DigestClient
-from smartalex.sip.headers import NameAddr, Peer, Via
-from smartalex.sip.layer import COOKIE, KNOWN, ClientTransaction, ServerTransaction, TransactionLayer
+from smartalex.sip.headers import NameAddr, Peer
+from smartalex.sip.layer import METHODS, Refusal, Transaction, TransactionLayer
 from smartalex.sip.message import REASONS, Headers, Request, Response, response_to
-from smartalex.sip.session import Input, Session, SessionListener
-from smartalex.sip.timers import TimerQueue
-from smartalex.sip.transport import Transports
+from smartalex.sip.session import SDP, Input, Session, SessionListener, State
+from smartalex.sip.timers import TIMEOUT, TimerQueue
+from smartalex.sip.transport import Flow, bracketed
 from smartalex.sip.uri import Uri
 
-SUPPORTED: frozenset[str] = frozenset()
-"""Option tags we understand in Require."""
+SUPPORTED = ("norefersub",)
+"""Option tags we understand in Require (RFC 4488)."""
+
+SCHEMES = ("sip", "sips", "tel")
 
 
 class Owner(Protocol):
@@ -31,13 +32,13 @@ class Owner(Protocol):
     def on_invite(self, session: Session) -> None:
         """A new INVITE; 100 has been sent.  Set `session.listener` and go on."""
 
-    def on_options(self, request: Request) -> int:
-        """The status for an OPTIONS outside dialogs."""
+    def on_options(self, request: Request) -> int | None:
+        """The status for an OPTIONS outside dialogs; None is 200."""
 
 
 @attrs.frozen
 class UserAgentOptions:
-    """`user_agent` goes into what we send to peers that know us; OPTIONS never shows it."""
+    """`user_agent` is said to peers whose call was accepted, and by us when we call; OPTIONS and refusals never show it."""
 
     user_agent: str = "SmartAlex"
     allow: tuple[str, ...] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "NOTIFY", "REFER", "INFO")
@@ -45,7 +46,7 @@ class UserAgentOptions:
 
 @attrs.frozen
 class InviteOptions:
-    """A call we place; `next_hop` is where the first message goes."""
+    """A call we place; `next_hop` is where the INVITE goes, `from_` and `to` have no tags, `body` is SDP."""
 
     uri: Uri
     next_hop: Peer
@@ -57,275 +58,213 @@ class InviteOptions:
 
 
 class UserAgent:
-    """`tokens(n)` gives n random bytes."""
+    """`tokens(n)` gives n random bytes; `owner` takes new calls."""
 
-    log = Logger()
-
-    def __init__(self, layer: TransactionLayer, tokens: Callable[[int], bytes], counters: ICounters, options: UserAgentOptions) -> None:
+    def __init__(
+        self, layer: TransactionLayer, tokens: Callable[[int], bytes], counters: ICounters, options: UserAgentOptions
+    ) -> None:
+        self.layer = layer
         self.timers: TimerQueue = layer.timers
+        self.counters = counters
         self.owner: Owner
-        self._layer = layer
-        self._transports: Transports = layer.transports
         self._tokens = tokens
-        self._counters = counters
         self._options = options
-        self._dialogs: dict[DialogId, Session] = {}
-        self._early: dict[tuple[str, str, int], Session] = {}
-        self.capabilities = self._allow()
+        self._sessions: dict[str, Session] = {}
+        self._allow = ("Allow", ", ".join(options.allow))
+        self._capabilities = (self._allow, ("Supported", ", ".join(SUPPORTED)))
         layer.user = self
 
     def __len__(self) -> int:
-        return len(self._dialogs) + len(self._early)
+        return len(self._sessions)
 
     # ------------------------------------------------------------------ requests from the wire
 
-    def on_request(self, transaction: ServerTransaction, request: Request) -> None:
-        """Validate first, route after (RFC 3261 8.2)."""
-        request.request_uri, request.max_forwards  # noqa: B018  (raises what is wrong with them)
-        if request.method == "CANCEL":
-            self._cancelled(transaction, request)
+    def on_request(self, request: Request, flow: Flow) -> None:
+        """Validate first, route after (RFC 3261 8.2); what is raised here is the answer."""
+        method = request.method
+        if method == "CANCEL":
+            self._cancelled(request, flow)
             return
-        self._check_require(request)
+        if method not in self._options.allow:
+            raise Refusal(405 if method in METHODS else 501, self._allow)
+        if request.request_uri.scheme not in SCHEMES:
+            raise Refusal(416)
+        request.max_forwards  # noqa: B018  (raises what is wrong with it)
+        unknown = [tag for tag in request.headers.get_all("Require") if tag.lower() not in SUPPORTED]
+        if unknown:
+            raise Refusal(420, ("Unsupported", ", ".join(unknown)))
         if request.to.tag is not None:
-            self._in_dialog(transaction, request)
-        elif request.method == "INVITE":
-            self._invited(transaction, request)
-        elif request.method == "OPTIONS":
-            self._options_asked(transaction, request)
-        elif request.method in ("BYE", "NOTIFY", "INFO", "REFER", "UPDATE", "PRACK"):
-            transaction.respond(response_to(request, 481, to_tag=self._token()))
+            self._in_dialog(request, flow)
+        elif method == "INVITE":
+            self._invited(request, flow)
+        elif method == "OPTIONS":
+            self._options_asked(request, flow)
         else:
-            self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
+            raise Refusal(481)
 
     def on_ack(self, request: Request) -> None:
-        session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
+        session = self._sessions.get(request.to.tag or "")
         if session is None:
-            self._counters.count("sip.stray_ack")
-            return
-        session.input(Input.ACK, request)
+            self.counters.count("sip.stray_ack")
+        else:
+            session.on_ack(request)
 
-    def on_stray_response(self, response: Response) -> None:
-        """A 2xx that outlived its transaction finds its session here."""
-        session = self._dialogs.get((response.call_id, response.from_.tag or "", response.to.tag or ""))
-        if session is not None and response.cseq.method == "INVITE" and 200 <= response.status < 300:
-            session.input(Input.R2XX, response)
+    def _cancelled(self, request: Request, flow: Flow) -> None:
+        invite = self.layer.find_invite(request)
+        if invite is None:
+            raise Refusal(481)
+        self.layer.reply(request, flow, 200)
+        if invite.user is not None:
+            invite.user.input(Input.CANCEL, request)
 
-    def _check_require(self, request: Request) -> None:
-        unknown = [tag for tag in request.headers.get_all("Require") if tag not in SUPPORTED]
-        if unknown:
-            raise _Unsupported(unknown)
-
-    def _cancelled(self, transaction: ServerTransaction, request: Request) -> None:
-        invite = self._layer.find_invite(request)
-        session = invite.user if invite is not None else None
-        if not isinstance(session, Session):
-            transaction.respond(response_to(request, 481, to_tag=self._token()))
-            return
-        transaction.respond(response_to(request, 200, to_tag=session.tag))
-        session.input(Input.CANCEL, request)
-
-    def _invited(self, transaction: ServerTransaction, request: Request) -> None:
-        if request.request_uri.scheme not in ("sip", "sips", "tel"):
-            self._plain(transaction, 416)
-            return
-        if request.contact is None:
-            raise RemoteError(400, "Missing Contact")
-        if request.body and request.content_type != "application/sdp":
-            self._plain(transaction, 415, (("Accept", "application/sdp"),))
-            return
-        early = (request.call_id, request.from_.tag or "", request.cseq.number)
-        if early in self._early:
-            self._plain(transaction, 482)  # the same request by another path (RFC 3261 8.2.2.2)
-            return
-        session = Session(self, "uas", request, transaction.peer, self._token())
-        transaction.user = session
-        session.arrived(transaction)
-        self._early[early] = session
-        transaction.respond(response_to(request, 100))
+    def _invited(self, request: Request, flow: Flow) -> None:
+        check_content(request)
+        assert request.source is not None
+        session = Session(self, "uas", request, request.source, self.token())
+        session.arrived(self.layer.accept(request, flow, session), flow)
+        self._sessions[session.tag] = session
+        self.layer.respond(session.transaction, response_to(request, 100))
         self.owner.on_invite(session)
 
-    def _in_dialog(self, transaction: ServerTransaction, request: Request) -> None:
-        session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
-        if session is None and request.method == "BYE":
-            session = self._early_of(request)
-        if session is None or (session.dialog is not None and not session.dialog.accepts(request)):
-            transaction.respond(response_to(request, 481 if session is None else 500, to_tag=self._token()))
-            return
-        handle = self._inside.get(request.method)
-        if handle is None:
-            self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
-            return
-        handle(self, session, transaction, request)
+    def _options_asked(self, request: Request, flow: Flow) -> None:
+        accepts = ("Accept", SDP), ("Accept-Encoding", "identity"), ("Accept-Language", "en")
+        self.layer.reply(request, flow, self.owner.on_options(request) or 200, None, (*self._capabilities, *accepts))
 
-    def _early_of(self, request: Request) -> Session | None:
-        """The call still ringing that this BYE is for (RFC 3261 15.1.2)."""
-        for (call_id, from_tag, _), session in self._early.items():
-            if call_id == request.call_id and from_tag == (request.from_.tag or "") and session.tag == request.to.tag:
-                return session
-        return None
+    # ------------------------------------------------------------------ inside dialogs
 
-    def _bye(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        transaction.respond(response_to(request, 200))
+    def _in_dialog(self, request: Request, flow: Flow) -> None:
+        session = self._sessions.get(request.to.tag or "")
+        if session is None:
+            raise Refusal(481)
+        transaction = self.layer.accept(request, flow)
+        session.check(request)
+        self._inside[request.method](self, session, request, transaction)
+
+    def _reinvite(self, session: Session, request: Request, transaction: Transaction) -> None:
+        check_content(request)
+        session.reinvite(request, transaction)
+
+    def _bye(self, session: Session, request: Request, transaction: Transaction) -> None:
+        self._answer(transaction, request, 200)
         session.input(Input.BYE, request)
 
-    def _reinvite(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        transaction.respond(response_to(request, 100))
-        session.reinvite(transaction, request)
+    def _info(self, session: Session, request: Request, transaction: Transaction) -> None:
+        self._answer(transaction, request, 200)
+        session.tell("on_info", request.content_type, request.body)
 
-    def _notify(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        progress = refer.read_notify(request)
-        transaction.respond(response_to(request, 200))
-        session.listener.on_refer_progress(session, progress.status, progress.reason, progress.final)
+    def _in_dialog_options(self, session: Session, request: Request, transaction: Transaction) -> None:
+        self._answer(transaction, request, 200, (*self._capabilities, ("Accept", SDP)))
 
-    def _refer(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        targets = request.headers.get_all("Refer-To")
-        if len(targets) != 1:
-            raise RemoteError(400, "One Refer-To")
-        accepted = session.listener.on_refer(session, NameAddr.parse(targets[0]), request)
-        transaction.respond(response_to(request, 202 if accepted else 603, headers=(self.contact(session),)))
-        if accepted:
-            session.notify_refer(100, "Trying", final=False)
+    def _notify(self, session: Session, request: Request, transaction: Transaction) -> None:
+        sent, progress = refer.receive_notify(session, request), refer.read_notify(request)
+        self._answer(transaction, request, 200)
+        sent.notified(progress)
 
-    def _info(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        transaction.respond(response_to(request, 200))
-        session.listener.on_info(session, request.content_type, request.body)
+    def _refer(self, session: Session, request: Request, transaction: Transaction) -> None:
+        target = refer.read_refer(request)
+        if session.state is not State.CONFIRMED or not session.listener.on_refer(session, target, request):
+            raise Refusal(603)
+        if refer.wants_no_notify(request):
+            self._answer(transaction, request, 202, (self.contact(session), ("Refer-Sub", "false")))
+            return
+        self._answer(transaction, request, 202, (self.contact(session),))
+        refer.referred(session, request)
 
-    def _options_in(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        self._options_asked(transaction, request)
+    _inside: dict[str, Callable[[UserAgent, Session, Request, Transaction], None]] = {
+        "INVITE": _reinvite,
+        "BYE": _bye,
+        "INFO": _info,
+        "OPTIONS": _in_dialog_options,
+        "NOTIFY": _notify,
+        "REFER": _refer,
+    }
 
-    _inside: dict[str, Callable[..., None]] = {
-        "INVITE": _reinvite, "BYE": _bye, "NOTIFY": _notify, "REFER": _refer, "INFO": _info, "OPTIONS": _options_in,
-    }  # fmt: skip
+    def _answer(self, transaction: Transaction, request: Request, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
+        self.layer.respond(transaction, response_to(request, status, headers=headers))
 
-    def _options_asked(self, transaction: ServerTransaction, request: Request) -> None:
-        self._plain(transaction, self.owner.on_options(request), (*self._allow(), ("Accept", "application/sdp")))
-
-    def _plain(self, transaction: ServerTransaction, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
-        transaction.respond(response_to(transaction.request, status, to_tag=self._token(), headers=headers))
-
-    def _allow(self) -> tuple[tuple[str, str], ...]:
-        return (("Allow", ", ".join(self._options.allow)),)
-
-    # ------------------------------------------------------------------ calls we place
+    # ------------------------------------------------------------------ requests of ours
 
     def invite(self, options: InviteOptions, listener: SessionListener) -> Session:
         """Place a call; what becomes of it is told to `listener`."""
-        from_ = options.from_.with_tag(self._token())
-        rows = [("Max-Forwards", "70"), ("From", str(from_)), ("To", str(options.to)), ("Call-ID", self._token() + self._token())]
-        rows += [("CSeq", "1 INVITE"), *options.headers]
-        request = Request("INVITE", str(options.uri), Headers(rows), options.body)
-        session = Session(self, "uac", request, options.next_hop, from_.tag or "")
+        tag = self.token()
+        request = Request("INVITE", str(options.uri), self._new_headers("INVITE", options.from_, options.to, tag), options.body)
+        session = Session(self, "uac", request, options.next_hop, tag)
         session.listener = listener
-        for row in (self.contact(session), *self.capabilities, ("User-Agent", self._options.user_agent)):
+        for row in (self.contact(session), *self.identity("uac"), *options.headers):
             request.headers.add(*row)
         if options.body:
-            request.headers.add("Content-Type", "application/sdp")
-        self._start_invite(session, options.digest)
+            request.headers.add("Content-Type", SDP)
+        self._sessions[tag] = session
+        session.start(options.digest)
         return session
 
-    def _start_invite(self, session: Session, digest: DigestClient | None) -> None:
-        client = self._client(session.request, session.peer)
-        session.client = client
-        client.on_response = lambda response: self._invite_answered(session, digest, response)
-        client.on_failed = lambda why: self._invite_lost(session, why)
-        client.start()
+    def options(self, peer: Peer, uri: Uri) -> Deferred[Response]:
+        """Ask a peer what it can do; fails with RemoteError 408 or 503 when it does not answer."""
+        host, port = self.layer.transports.advertised(peer.transport, peer)
+        us = NameAddr("", Uri("sip", host=bracketed(host), port=port))
+        headers = self._new_headers("OPTIONS", us, NameAddr("", uri), self.token())
+        headers.add("Accept", SDP)
+        asked = Question()
+        self.layer.request(Request("OPTIONS", str(uri), headers), peer, asked, self.token())
+        return asked.answered
 
-    def _invite_answered(self, session: Session, digest: DigestClient | None, response: Response) -> None:
-        if response.status < 200:
-            session.input(Input.R1XX, response)
-        elif response.status < 300:
-            session.input(Input.R2XX, response)
-        elif not (response.status in (401, 407) and digest is not None and self._try_again(session, digest, response)):
-            session.input(Input.FAILURE, response)
-
-    def _invite_lost(self, session: Session, why: str) -> None:
-        session.input(Input.LOST if why == "transport" else Input.FAILURE, None)
-
-    def _try_again(self, session: Session, digest: DigestClient, response: Response) -> bool:
-        answer = digest.authorization(response, "INVITE", session.request.uri)
-        if answer is None:
-            return False
-        old = session.request
-        headers = old.headers.copy()
-        headers.remove("Via")
-        headers.set("CSeq", f"{old.cseq.number + 1} INVITE")
-        headers.set(*answer)
-        session.request = Request("INVITE", old.uri, headers, old.body)
-        self._start_invite(session, digest)
-        return True
-
-    def cancel(self, session: Session) -> None:
-        """CANCEL of the INVITE in progress: same branch, same CSeq number (RFC 3261 9.1)."""
-        invite = session.request
-        rows = [("Via", str(invite.via)), ("Max-Forwards", "70"), ("From", invite.headers.get("From") or "")]
-        rows += [("To", invite.headers.get("To") or ""), ("Call-ID", invite.call_id), ("CSeq", f"{invite.cseq.number} CANCEL")]
-        self._layer.client(Request("CANCEL", invite.uri, Headers(rows)), session.peer).start()
+    def _new_headers(self, method: str, from_: NameAddr, to: NameAddr, tag: str) -> Headers:
+        call_id = self._tokens(16).hex()
+        rows = [("Max-Forwards", "70"), ("From", str(from_.with_tag(tag))), ("To", str(to)), ("Call-ID", call_id)]
+        return Headers([*rows, ("CSeq", f"1 {method}")])
 
     # ------------------------------------------------------------------ what sessions need
 
-    def send(self, session: Session, request: Request, answered: Callable[[Response], None], failed: Callable[[str], None]) -> None:
-        client = self._client(request, session.next_hop())
-        client.on_response = answered
-        client.on_failed = failed
-        client.start()
-
-    def send_ack(self, session: Session, request: Request) -> bytes:
-        """ACK of a 2xx: no transaction; returns the bytes for sending it again."""
-        peer = session.next_hop()
-        request.headers.insert_first("Via", str(self._via(peer)))
-        data = request.to_bytes()
-        self._transports.send(peer, data)
-        return data
-
-    def resend(self, session: Session, data: bytes) -> None:
-        self._transports.send(session.next_hop(), data)
-
-    def contact(self, session: Session) -> tuple[str, str]:
-        host, port = self._transports.advertised(session.peer.transport, session.peer)
-        transport = "" if session.peer.transport == "udp" else f";transport={session.peer.transport}"
-        return "Contact", f"<sip:{_bracket(host)}:{port}{transport}>"
-
-    def connected(self, peer: Peer) -> bool:
-        return self._transports.connected(peer)
-
-    def first_seq(self) -> int:
-        return 0
-
-    def confirmed(self, session: Session) -> None:
-        if session.dialog is not None:
-            self._dialogs[session.dialog.id] = session
-        self._forget_early(session)
-
-    def ended(self, session: Session) -> None:
-        self._forget_early(session)
-        if session.dialog is not None:
-            self._dialogs.pop(session.dialog.id, None)
-
-    def _forget_early(self, session: Session) -> None:
-        request = session.request
-        if session.role == "uas":
-            self._early.pop((request.call_id, request.from_.tag or "", request.cseq.number), None)
-
-    def _client(self, request: Request, peer: Peer) -> ClientTransaction:
-        request.headers.insert_first("Via", str(self._via(peer)))
-        return self._layer.client(request, peer)
-
-    def _via(self, peer: Peer) -> Via:
-        host, port = self._transports.advertised(peer.transport, peer)
-        return Via(peer.transport.upper(), _bracket(host), port, (("branch", COOKIE + self._token()), ("rport", None)))
-
-    def _token(self) -> str:
+    def token(self) -> str:
         return self._tokens(8).hex()
 
+    def contact(self, session: Session) -> tuple[str, str]:
+        """Our address in this call (RFC 3261 8.1.1.8); sips when the call is (12.1.1)."""
+        transport = session.peer.transport
+        host, port = self.layer.transports.advertised(transport, session.peer)
+        scheme = "sips" if session.request.uri.startswith("sips:") else "sip"
+        return "Contact", f"<{scheme}:{bracketed(host)}:{port}{'' if transport == 'udp' else f';transport={transport}'}>"
 
-class _Unsupported(RemoteError):
-    """420 with the option tags nobody here knows."""
+    def identity(self, role: str) -> tuple[tuple[str, str], ...]:
+        """Allow, Supported, and who we are."""
+        return *self._capabilities, ("Server" if role == "uas" else "User-Agent", self._options.user_agent)
 
-    def __init__(self, tags: list[str]) -> None:
-        super().__init__(420, REASONS[420])
-        self.headers = (("Unsupported", ", ".join(tags)),)
+    def ended(self, session: Session) -> None:
+        """The session is over; with a transfer under way its NOTIFYs are still answered for a while."""
+        if session.referrals:
+            self.timers.call_later(TIMEOUT, self._sessions.pop, session.tag, None)
+        else:
+            self._sessions.pop(session.tag, None)
+
+    def refer(self, session: Session, refer_to: str, referred_by: str | None, headers: Iterable[tuple[str, str]]) -> None:
+        refer.transfer(session, refer_to, referred_by, (*headers, self.contact(session)))
+
+    def notify_refer(self, session: Session, status: int, reason: str, final: bool) -> None:
+        refer.report(session, refer.Progress(status, reason, final))
 
 
-def _bracket(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+class Question:
+    """A request outside dialogs; `answered` gets its final response."""
 
+    def __init__(self) -> None:
+        self.answered: Deferred[Response] = Deferred()
+
+    def on_response(self, transaction: Transaction, response: Response) -> None:
+        if response.status >= 200:
+            self.answered.callback(response)
+
+    def on_timeout(self, transaction: Transaction) -> None:
+        self.answered.errback(RemoteError(408, REASONS[408]))
+
+    def on_unreachable(self, transaction: Transaction) -> None:
+        self.answered.errback(RemoteError(503, REASONS[503]))
+
+
+def check_content(request: Request) -> None:
+    """Raises Refusal for what an INVITE may not carry or ask for (RFC 3261 8.2.3, 13.3.1)."""
+    headers = request.headers
+    if request.body and (request.content_type != SDP or (headers.get("Content-Encoding") or "identity").lower() != "identity"):
+        raise Refusal(415, ("Accept", SDP), ("Accept-Encoding", "identity"))
+    accepted = headers.get_all("Accept")
+    if accepted and not any(accept.partition(";")[0].strip().lower() in (SDP, "application/*", "*/*") for accept in accepted):
+        raise Refusal(406, ("Accept", SDP))
