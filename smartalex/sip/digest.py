@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from smartalex.errors import RemoteError
-from smartalex.sip.headers import AuthParams
+from smartalex.sip.headers import AuthParams, quote
 from smartalex.sip.message import Response
 
 HASHES: dict[str, Callable[[bytes], hashlib._Hash]] = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -66,9 +66,17 @@ class Credentials:
         params = read.params
         if read.scheme != "digest" or any(key not in params for key in ("username", "realm", "nonce", "uri", "response")):
             raise RemoteError(400, "Bad Authorization")
-        names = ("username", "realm", "nonce", "uri", "response")
-        algorithm = params.get("algorithm", "MD5").upper()
-        return cls(*(params[n] for n in names), algorithm, params.get("qop", "").lower(), params.get("cnonce", ""), params.get("nc", ""))
+        return cls(
+            username=params["username"],
+            realm=params["realm"],
+            nonce=params["nonce"],
+            uri=params["uri"],
+            response=params["response"],
+            algorithm=params.get("algorithm", "MD5").upper(),
+            qop=params.get("qop", "").lower(),
+            cnonce=params.get("cnonce", ""),
+            nc=params.get("nc", ""),
+        )
 
 
 def response_for(ha1_hex: str, method: str, given: Credentials) -> str:
@@ -79,7 +87,9 @@ def response_for(ha1_hex: str, method: str, given: Credentials) -> str:
 
 
 def verify(given: Credentials, ha1_hex: str, method: str) -> bool:
-    """Compared in constant time."""
+    """Compared in constant time; False for an algorithm we don't speak."""
+    if given.algorithm not in HASHES:
+        return False
     return hmac.compare_digest(response_for(ha1_hex, method, given).encode(), given.response.lower().encode("utf-8", "replace"))
 
 
@@ -170,9 +180,9 @@ class DigestClient:
 
     def _write(self, given: Credentials, response: str, opaque: str | None) -> str:
         value = (
-            f'Digest username="{given.username}", realm="{given.realm}", nonce="{given.nonce}", uri="{given.uri}", '
-            f'response="{response}", algorithm={given.algorithm}'
+            f"Digest username={quote(given.username)}, realm={quote(given.realm)}, nonce={quote(given.nonce)}, "
+            f'uri={quote(given.uri)}, response="{response}", algorithm={given.algorithm}'
         )
         if given.qop:
             value += f', qop={given.qop}, cnonce="{given.cnonce}", nc={given.nc}'
-        return value + (f', opaque="{opaque}"' if opaque else "")
+        return value + (f", opaque={quote(opaque)}" if opaque else "")

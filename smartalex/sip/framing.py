@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from smartalex.errors import RemoteError
 from smartalex.sip.message import MAX_MESSAGE
 
@@ -23,18 +25,17 @@ class StreamFramer:
     def empty(self) -> bool:
         return not self._buffer
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Complete messages and PINGs; raises RemoteError when the stream can no longer be followed."""
+    def rest(self) -> bytes:
+        """What has not been cut: after an error, the message that could not be followed."""
+        return bytes(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Complete messages and PINGs, then RemoteError when the stream can no longer be followed."""
         self._buffer += data
-        found: list[bytes] = []
-        while True:
-            piece = self._next()
-            if piece is None:
-                break
-            found.append(piece)
+        while (piece := self._next()) is not None:
+            yield piece
         if len(self._buffer) > MAX_MESSAGE:
             raise RemoteError(513, "Message Too Large")
-        return found
 
     def _next(self) -> bytes | None:
         buffer = self._buffer
@@ -42,7 +43,7 @@ class StreamFramer:
             if buffer.startswith(PING):
                 del buffer[:4]
                 return PING
-            if buffer.startswith(b"\r\n") and buffer[2:4] not in (b"", b"\r"):
+            if buffer.startswith(b"\r\n") and bytes(buffer[2:4]) not in (b"", b"\r"):
                 del buffer[:2]  # a stray CRLF before a message (RFC 3261 7.5)
             if buffer.startswith(b"\r\n"):
                 return None
@@ -64,6 +65,8 @@ class StreamFramer:
 def content_length(head: bytes) -> int:
     """The Content-Length of these header bytes, 0 when absent; raises RemoteError(400) where it cannot be trusted."""
     lengths = set()
+    if b"\r\n " in head or b"\r\n\t" in head:
+        head = head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.strip().lower() in (b"content-length", b"l"):

@@ -132,7 +132,7 @@ class NameAddr:
         return _param(self.params, name)
 
     def with_tag(self, tag: str) -> NameAddr:
-        return attrs.evolve(self, params=tuple(p for p in self.params if p[0] != "tag") + (("tag", tag),))
+        return attrs.evolve(self, params=(*(p for p in self.params if p[0] != "tag"), ("tag", tag)))
 
     def __str__(self) -> str:
         display = f"{quote(self.display)} " if self.display else ""
@@ -171,7 +171,9 @@ class Via:
         name, version, transport = (part.strip() for part in protocol.split("/", 2))
         if name.upper() != "SIP" or version != "2.0" or not transport:
             raise RemoteError(400, "Bad Via")
-        host, port = parse_host_port(sent_by.replace(" ", ""))
+        if ":" in sent_by:
+            sent_by = ":".join(map(str.strip, sent_by.split(":")))  # white space may stand around the colon
+        host, port = parse_host_port(sent_by.strip())
         return cls(transport, host, port, parse_params(tail) if semicolon else ())
 
     @property
@@ -218,7 +220,7 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> CSeq:
         """Raises RemoteError(400); the number is below 2**31 (RFC 3261 8.1.1.5)."""
-        number, _, method = text.strip().partition(" ")
+        number, _, method = text.replace("\t", " ").strip().partition(" ")
         method = method.strip()
         if not (number.isascii() and number.isdigit() and len(number) <= 10 and int(number) <= MAX_SEQUENCE and method):
             raise RemoteError(400, "Bad CSeq")

@@ -299,9 +299,7 @@ class TransactionLayer:
         self._clients.pop(key, None)
 
 
-KNOWN = frozenset(
-    ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REFER", "NOTIFY", "REGISTER", "INFO", "UPDATE", "PRACK", "MESSAGE", "SUBSCRIBE", "PUBLISH")
-)  # fmt: skip
+KNOWN = frozenset("INVITE ACK BYE CANCEL OPTIONS REFER NOTIFY REGISTER INFO UPDATE PRACK MESSAGE SUBSCRIBE PUBLISH".split())
 
 
 def server_key(request: Request) -> Key:
@@ -310,9 +308,8 @@ def server_key(request: Request) -> Key:
     method = "INVITE" if request.method == "ACK" else request.method
     if via.branch.startswith(COOKIE) and len(via.branch) > len(COOKIE):
         return via.branch, via.sent_by.lower(), method
-    return (
-        "2543", request.uri, request.from_.tag or "", request.call_id, str(request.cseq.number), via.sent_by.lower(), via.branch, method,
-    )  # fmt: skip
+    ids = request.uri, request.from_.tag or "", request.call_id, str(request.cseq.number)
+    return "2543", *ids, via.sent_by.lower(), via.branch, method
 
 
 def stamp_via(request: Request, peer: Peer) -> None:

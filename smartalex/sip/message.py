@@ -32,16 +32,17 @@ LISTS = frozenset(
 REQUIRED = ("via", "from", "to", "call-id", "cseq")
 
 REASONS = {
-    100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress", 200: "OK", 202: "Accepted",
-    300: "Multiple Choices", 301: "Moved Permanently", 302: "Moved Temporarily", 400: "Bad Request", 401: "Unauthorized",
-    403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 407: "Proxy Authentication Required",
-    408: "Request Timeout", 410: "Gone", 413: "Request Entity Too Large", 414: "Request-URI Too Long", 415: "Unsupported Media Type",
-    416: "Unsupported URI Scheme", 420: "Bad Extension", 421: "Extension Required", 422: "Session Interval Too Small",
-    423: "Interval Too Brief", 480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
-    483: "Too Many Hops", 484: "Address Incomplete", 485: "Ambiguous", 486: "Busy Here", 487: "Request Terminated",
-    488: "Not Acceptable Here", 489: "Bad Event", 491: "Request Pending", 500: "Server Internal Error", 501: "Not Implemented",
-    503: "Service Unavailable", 504: "Server Time-out", 505: "Version Not Supported", 513: "Message Too Large",
-    600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 606: "Not Acceptable",
+    100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress", 200: "OK",
+    202: "Accepted", 300: "Multiple Choices", 301: "Moved Permanently", 302: "Moved Temporarily", 400: "Bad Request",
+    401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
+    407: "Proxy Authentication Required", 408: "Request Timeout", 410: "Gone", 413: "Request Entity Too Large",
+    414: "Request-URI Too Long", 415: "Unsupported Media Type", 416: "Unsupported URI Scheme", 420: "Bad Extension",
+    421: "Extension Required", 422: "Session Interval Too Small", 423: "Interval Too Brief", 480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist", 482: "Loop Detected", 483: "Too Many Hops", 484: "Address Incomplete",
+    485: "Ambiguous", 486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 489: "Bad Event",
+    491: "Request Pending", 500: "Server Internal Error", 501: "Not Implemented", 503: "Service Unavailable",
+    504: "Server Time-out", 505: "Version Not Supported", 513: "Message Too Large", 600: "Busy Everywhere", 603: "Decline",
+    604: "Does Not Exist Anywhere", 606: "Not Acceptable",
 }  # fmt: skip
 
 
@@ -261,7 +262,8 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     first, _, rest = head.decode("utf-8", "surrogateescape").partition("\r\n")
     message = _start(first)
     try:
-        message.headers = _headers(rest)
+        _check_line_ends(head)
+        _read_headers(rest, message.headers.rows())
         message.body = _body(message.headers, body, stream)
         _check(message)
     except RemoteError as error:
@@ -295,13 +297,20 @@ def _check_version(first: str, request: Request) -> None:
         raise UnparsableRequest(400, "Bad Request-URI", request)
 
 
-def _headers(text: str) -> Headers:
+def _check_line_ends(head: bytes) -> None:
+    """A bare CR or LF ends no line here but does for others: what we copy onward must not hold one."""
+    lines = head.count(b"\r\n")
+    if head.count(b"\n") != lines or head.count(b"\r") != lines:
+        raise RemoteError(400, "Bare CR Or LF")
+
+
+def _read_headers(text: str, rows: list[tuple[str, str, str]]) -> None:
+    """Append what `text` holds to `rows`; up to the first bad line when there is one, so that it can be answered."""
     if "\r\n " in text or "\r\n\t" in text:
         text = _unfold(text)
     lines = text.split("\r\n") if text else []
     if len(lines) > MAX_HEADERS:
         raise RemoteError(400, "Too Many Headers")
-    rows = []
     compact = COMPACT.get
     for line in lines:
         name, colon, value = line.partition(":")
@@ -310,7 +319,6 @@ def _headers(text: str) -> Headers:
             raise RemoteError(400, "Bad Header")
         key = name.lower()
         rows.append((compact(key, key), name, value.strip(" \t")))
-    return Headers.of_rows(rows)
 
 
 def _unfold(text: str) -> str:

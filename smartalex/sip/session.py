@@ -113,7 +113,14 @@ TABLE: Table[State, Input, Action] = {
     (S.ENDED, I.R2XX): ((A.SEND_ACK,), S.ENDED),
 }
 
-ENDINGS = {I.CANCEL: "cancelled", I.BYE: "bye", I.NO_ACK: "no-ack", I.REJECT: "rejected", I.FAILURE: "failed", I.LOST: "transport"}
+ENDINGS = {
+    I.CANCEL: "cancelled",
+    I.BYE: "bye",
+    I.NO_ACK: "no-ack",
+    I.REJECT: "rejected",
+    I.FAILURE: "failed",
+    I.LOST: "transport",
+}
 
 
 class SessionListener:
@@ -163,8 +170,8 @@ class Session:
     """Made by the user agent for each INVITE; verbs in a wrong state raise LocalError."""
 
     __slots__ = (
-        "_ack", "_agent", "_cancel_after", "_repeat", "_response", "_transaction", "client", "dialog", "listener", "peer", "request",
-        "role", "state", "tag",
+        "_ack", "_agent", "_repeat", "_response", "_transaction",
+        "client", "dialog", "listener", "peer", "request", "role", "state", "tag",
     )  # fmt: skip
 
     def __init__(self, agent: Any, role: str, request: Request, peer: Peer, tag: str) -> None:
@@ -255,7 +262,10 @@ class Session:
 
     def arrived(self, transaction: ServerTransaction) -> None:
         self._transaction = transaction
-        transaction.on_failed = lambda why: self.input(Input.LOST)
+        transaction.on_failed = self._lost
+
+    def _lost(self, why: str) -> None:
+        self.input(Input.LOST)
 
     def reinvite(self, transaction: ServerTransaction, request: Request) -> None:
         """A re-INVITE: one at a time, answered by the listener (RFC 3261 14.2)."""
@@ -287,7 +297,12 @@ class Session:
         return self.dialog
 
     def _uas_response(
-        self, status: int, reason: str | None, headers: Iterable[tuple[str, str]], body: bytes = b"", content_type: str | None = None
+        self,
+        status: int,
+        reason: str | None,
+        headers: Iterable[tuple[str, str]],
+        body: bytes = b"",
+        content_type: str | None = None,
     ) -> Response:
         extra: tuple[tuple[str, str], ...] = tuple(headers)
         if 100 < status < 300:

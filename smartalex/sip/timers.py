@@ -21,9 +21,9 @@ class Timer:
 
     __slots__ = ("args", "at", "call")
 
-    def __init__(self, at: float, call: Callable[..., None], args: tuple[Any, ...]) -> None:
+    def __init__(self, at: float, call: Callable[..., object], args: tuple[Any, ...]) -> None:
         self.at = at
-        self.call: Callable[..., None] | None = call
+        self.call: Callable[..., object] | None = call
         self.args = args
 
     def cancel(self) -> None:
@@ -45,7 +45,7 @@ class TimerQueue:
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
 
-    def call_later(self, seconds: float, call: Callable[..., None], *args: Any) -> Timer:
+    def call_later(self, seconds: float, call: Callable[..., object], *args: Any) -> Timer:
         timer = Timer(self._clock.seconds() + seconds, call, args)
         heappush(self._heap, timer)
         if self._alarm is None or timer.at < self._alarm_at:

@@ -72,17 +72,17 @@ class Stream(Protocol):
             transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
+        count = 0
         try:
-            pieces = self._framer.feed(data)
-        except RemoteError as error:
-            self._transports.unframed(self, error)
+            for count, piece in enumerate(self._framer.feed(data), 1):  # noqa: B007
+                if piece is PING:
+                    self.send(b"\r\n")
+                else:
+                    self._transports.receive(piece, self.peer)
+        except RemoteError:
+            self._transports.unframed(self, self._framer.rest())
             return
-        for piece in pieces:
-            if piece is PING:
-                self.send(b"\r\n")
-            else:
-                self._transports.receive(piece, self.peer)
-        if pieces and self._framer.empty:
+        if count and self._framer.empty:
             self._wait(self._transports.options.idle_s)
 
     def send(self, data: bytes) -> None:
@@ -256,9 +256,9 @@ class Transports:
             if not self._sources[peer.host]:
                 del self._sources[peer.host]
 
-    def unframed(self, stream: Stream, error: RemoteError) -> None:
-        """Where one message ends can no longer be known: the connection has to go."""
-        self.counters.count("sip.malformed", stream.peer.transport)
+    def unframed(self, stream: Stream, rest: bytes) -> None:
+        """Where this message ends cannot be known: it gets its refusal from the layer above, and the connection has to go."""
+        self.receive(rest, stream.peer)
         stream.close()
 
     def not_connected(self, peer: Peer) -> None:

@@ -61,7 +61,9 @@ class UserAgent:
 
     log = Logger()
 
-    def __init__(self, layer: TransactionLayer, tokens: Callable[[int], bytes], counters: ICounters, options: UserAgentOptions) -> None:
+    def __init__(
+        self, layer: TransactionLayer, tokens: Callable[[int], bytes], counters: ICounters, options: UserAgentOptions
+    ) -> None:
         self.timers: TimerQueue = layer.timers
         self.owner: Owner
         self._layer = layer
@@ -263,7 +265,9 @@ class UserAgent:
 
     # ------------------------------------------------------------------ what sessions need
 
-    def send(self, session: Session, request: Request, answered: Callable[[Response], None], failed: Callable[[str], None]) -> None:
+    def send(
+        self, session: Session, request: Request, answered: Callable[[Response], None], failed: Callable[[str], None]
+    ) -> None:
         client = self._client(request, session.next_hop())
         client.on_response = answered
         client.on_failed = failed
@@ -328,4 +332,3 @@ class _Unsupported(RemoteError):
 
 def _bracket(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-

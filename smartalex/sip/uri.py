@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import IPv6Address
 from urllib.parse import unquote
 
 import attrs
@@ -69,7 +70,7 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
         host, bracket, rest = text.partition("]")
         host += bracket
-        good = bracket and all(c in "0123456789abcdefABCDEF:." for c in host[1:-1]) and (not rest or rest[0] == ":")
+        good = bracket and _is_ipv6(host[1:-1]) and (not rest or rest[0] == ":")
         port = rest[1:]
         colon = bool(rest)
     else:
@@ -82,6 +83,14 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise RemoteError(400, "Bad Port")
     return host, int(port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 def _is_host(host: str) -> bool:
