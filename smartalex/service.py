@@ -25,6 +25,7 @@ from smartalex.ai.options import ConversationOptions
 from smartalex.ai.prompts import PromptBook
 from smartalex.auth.allowlist import AllowlistAuthenticator
 from smartalex.auth.digest import DigestAuthenticator
+from smartalex.auth.fenced import Fenced
 from smartalex.auth.firstof import FirstOf
 from smartalex.calls.admission import Admission
 from smartalex.calls.call import CallOptions, Plant
@@ -183,7 +184,10 @@ class SmartAlexService(Service):
     def _authenticator(self, tenancy: Tenancy) -> IAuthenticator:
         sources = [(t.id, source) for t in tenancy.trunks.values() if t.auth == "ip-allowlist" for source in t.allowed_sources]
         known = self.state.repository.credentials()
-        digest = DigestAuthenticator(self.config.sip.realm, self.config.sip.digest_algorithms, known.get, self._nonces)
+        digest = Fenced(
+            DigestAuthenticator(self.config.sip.realm, self.config.sip.digest_algorithms, known.get, self._nonces),
+            {t.id: AllowlistAuthenticator((t.id, s) for s in t.allowed_sources) for t in tenancy.trunks.values() if t.auth == "both"},
+        )
         return FirstOf([AllowlistAuthenticator(sources), digest]) if sources else digest
 
     def _factory(self, spec: str) -> Any:

@@ -217,7 +217,7 @@ class Call(SessionListener):
     def _send_refer(self, reason: str) -> None:
         target, trunk = self._target, self.accepted.trunk
         assert target is not None
-        refer_to = f"<sip:{target.number}@{trunk.pbx_domain}>"
+        refer_to = f"<sip:{target.number}@{trunk.pbx_domain or bracketed(self.session.peer.host)}>"
         self.record.event("transfer", data={"step": "refer", "to": target.number, "name": target.name, "why": reason[:200]})
         self._plant.counters.count("transfer.refer")
         self._start_deadline(transfer.Deadline.FIRST_SIGN)
@@ -334,6 +334,11 @@ class Call(SessionListener):
         waiting, self._outcome = self._outcome, None
         if waiting is not None:
             waiting.callback(outcome)
+
+
+def bracketed(host: str) -> str:
+    """An IPv6 address as a URI writes it."""
+    return f"[{host}]" if ":" in host else host
 
 
 CAUSES = {

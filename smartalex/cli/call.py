@@ -19,7 +19,6 @@ from smartalex.sip.dialog import is_address
 from smartalex.sip.digest import Secret
 from smartalex.sip.headers import Peer
 from smartalex.sip.uri import Uri
-from smartalex.store import credentials
 from smartalex.store.state import State
 
 MEANING = {
@@ -32,7 +31,9 @@ class Ordered(click.Command):
     """Keeps --say, --wav and --dtmf in the order they were given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.ensure_object(dict)["order"] = [a.partition("=")[0][2:] for a in args if a.partition("=")[0] in ("--say", "--wav", "--dtmf")]
+        ctx.ensure_object(dict)["order"] = [
+            a.partition("=")[0][2:] for a in args if a.partition("=")[0] in ("--say", "--wav", "--dtmf")
+        ]
         return super().parse_args(ctx, args)
 
 
@@ -96,7 +97,9 @@ async def _place(reactor: Any, aim: Target, wanted: list[tuple[str, str]], local
 
 def _report(result: Any, said: dict[str, list[str]]) -> None:
     if result.status != 200:
-        click.echo(f"\nnot connected: {result.status or ''} {result.reason}: {MEANING.get(result.status, 'see the platform: smartalex calls --refused')}")
+        click.echo(
+            f"\nnot connected: {result.status or ''} {result.reason}: {MEANING.get(result.status, 'see the platform: smartalex calls --refused')}"
+        )
         return
     for text in said["agent"]:
         click.echo(f"           agent said: {text}")

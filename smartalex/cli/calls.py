@@ -48,7 +48,9 @@ def _line(row: dict[str, Any], refused: bool) -> str:
     start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started_at"] or 0))
     end = row["detail"] if refused or row["disposition"] == "refused" else row["transferred_to"] or row["cause"]
     state = row["disposition"] or "in progress"
-    return f"{row['id']}  {start}  {row['caller'] or '-':<16} {row['did']:<14} {state:<12} {row['duration_s'] or 0:>6.1f} s  {end}"
+    return (
+        f"{row['id']}  {start}  {row['caller'] or '-':<16} {row['did']:<14} {state:<12} {row['duration_s'] or 0:>6.1f} s  {end}"
+    )
 
 
 SHOWN = ("id", "sip_call_id", "caller", "caller_name", "did", "trunk", "agent", "source", "transport", "user_agent", "codec", "status",

@@ -13,7 +13,9 @@ COMMANDS = {
     "call": "place a call with the built-in phone",
     "calls": "list calls, show one",
     "messages": "list the messages callers left",
-    "trunks": "list the trunks",
+    "trunks": "connect a PBX: list, add, change, remove trunks",
+    "dids": "the numbers a trunk may call and their agents",
+    "extensions": "the directory: whom callers can be transferred to",
     "secret": "rotate a trunk's password",
     "providers": "list the installed plugins",
 }

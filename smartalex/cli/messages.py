@@ -18,4 +18,6 @@ def command(state: str | None, config: str | None) -> None:
         click.echo("no messages")
     for row in rows:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["at"]))
-        click.echo(f"{at}  {row['caller'] or '-':<16} for {row['for_name'] or 'anybody':<18} {row['duration_ms'] / 1000:>6.1f} s  {row['path']}")
+        click.echo(
+            f"{at}  {row['caller'] or '-':<16} for {row['for_name'] or 'anybody':<18} {row['duration_ms'] / 1000:>6.1f} s  {row['path']}"
+        )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import time
-
 import click
 
-from smartalex.cli.state import opened, state_options
-from smartalex.config import load
-from smartalex.store.state import running
+from smartalex.cli.state import json_option, opened, settings, settle, show_json, state_options
+from smartalex.cli.trunks import trunk_named
 
 
 @click.group()
@@ -20,17 +16,22 @@ def command() -> None:
 @command.command()
 @click.argument("trunk")
 @state_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option
 def rotate(trunk: str, state: str | None, config: str | None, as_json: bool) -> None:
-    """Make a new password for TRUNK and show it once; the old one stops working."""
+    """Make a new password for TRUNK and show it once; the old one stops working within a second.
+
+    \b
+      smartalex secret rotate acme
+    """
     here = opened(state, config)
-    found = here.repository.trunk_named(trunk)
-    if found is None:
-        raise click.ClickException(f"there is no trunk {trunk!r}; list them with: smartalex trunks")
-    password = here.repository.rotate(found, load(config).sip.realm)
-    if running(here.folder):
-        time.sleep(1.0)  # the service looks for changes twice a second
+    found = trunk_named(here.repository.tenancy(), trunk)
+    if not found.digest:
+        raise click.ClickException(
+            f"trunk {found.name} has no password; give it one with: smartalex trunks set {found.name} --digest"
+        )
+    password = here.repository.rotate(found, settings(state, config).sip.realm)
+    settle(here)
     if as_json:
-        click.echo(json.dumps({"trunk": trunk, "username": found.username, "password": password}))
+        show_json({"trunk": found.name, "username": found.username, "password": password})
     else:
-        click.echo(f"trunk {trunk}\n  username  {found.username}\n  password  {password}   (shown this once)")
+        click.echo(f"trunk {found.name}\n  username  {found.username}\n  password  {password}   (shown this once)")

@@ -2,18 +2,264 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from ipaddress import ip_network
+from typing import Any
+
+import attrs
 import click
 
-from smartalex.cli.state import opened, state_options
+from smartalex.cli.state import columns, json_option, opened, settings, settle, show_json, state_options, unknown, workspace_of
+from smartalex.errors import RemoteError
+from smartalex.sip.uri import parse_host_port
+from smartalex.store.credentials import new_username
+from smartalex.store.state import running
+from smartalex.tenants.trunk import Trunk
+from smartalex.tenants.workspace import Tenancy
 
 
-@click.command()
+class Source(click.ParamType):
+    """An address or a CIDR network of either family."""
+
+    name = "cidr"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            net = ip_network(value.strip())
+        except ValueError as error:
+            self.fail(f"{error}; write an address or a network such as 192.0.2.10 or 192.0.2.0/24", param, ctx)
+        return str(net.network_address if net.prefixlen == net.max_prefixlen else net)
+
+
+class Host(click.ParamType):
+    """HOST, HOST:PORT or an address, as a SIP URI writes it."""
+
+    name = "host"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            parse_host_port(value)
+        except RemoteError:
+            self.fail(f"{value!r} is no host; write a name or an address such as pbx.example.com or 192.0.2.10", param, ctx)
+        return value
+
+
+class Word(click.ParamType):
+    """Letters, digits, dots, hyphens and underscores: safe in commands, URIs and quoted strings."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", value):
+            self.fail(f"{value!r}: up to 40 letters, digits, dots, hyphens and underscores", param, ctx)
+        return value
+
+
+@click.group(invoke_without_command=True)
 @state_options
-def command(state: str | None, config: str | None) -> None:
-    """List the trunks."""
-    tenancy = opened(state, config).repository.tenancy()
+@json_option
+@click.pass_context
+def command(context: click.Context, state: str | None, config: str | None, as_json: bool) -> None:
+    """List the trunks, or add, change and remove one.
+
+    A trunk is your PBX or carrier as the platform knows it: by digest credentials, by its addresses, or both.
+    A running platform sees every change within a second; calls in progress go on.
+
+    \b
+      smartalex trunks add office --pbx-domain pbx.example.com
+      smartalex dids add +27215550100 --trunk office --agent alex
+    """
+    if context.invoked_subcommand is not None:
+        return
+    here = opened(state, config)
+    tenancy = here.repository.tenancy()
+    busy = here.repository.in_progress() if running(here.folder) else {}
+    rows = [described(trunk, tenancy, busy.get(trunk.name, 0)) for trunk in tenancy.trunks.values()]
+    if as_json:
+        for row in rows:
+            show_json(row)
+    elif not rows:
+        click.echo("no trunks yet; make one with: smartalex trunks add NAME")
+    else:
+        for line in columns([HEAD, *(_cells(row) for row in rows)]):
+            click.echo(line)
+
+
+HEAD = ("TRUNK", "STATE", "CALLS", "KNOWN BY", "USERNAME", "FROM", "PBX DOMAIN", "DIDS")
+
+
+def described(trunk: Trunk, tenancy: Tenancy, in_progress: int = 0) -> dict[str, Any]:
+    """A trunk as --json shows it."""
+    row = attrs.asdict(trunk, filter=attrs.filters.exclude("id", "workspace_id", "name", "active"))
+    numbers = [did.number for did in tenancy.dids if did.trunk_id == trunk.id]
+    state = "active" if trunk.active else "suspended"
+    return {"trunk": trunk.name, "state": state, **row, "in_progress": in_progress, "dids": numbers}
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    calls = f"{row['in_progress']}/{row['max_calls']}"
+    return (row["trunk"], row["state"], calls, KNOWN_BY[row["auth"]], row["username"] or "-", " ".join(row["allowed_sources"]) or "anywhere",
+            row["pbx_domain"] or "(its address)", " ".join(row["dids"]) or "none")  # fmt: skip
+
+
+KNOWN_BY = {"digest": "password", "ip-allowlist": "address", "both": "password+address"}
+
+domain_option = click.option(
+    "--pbx-domain", type=Host(), metavar="HOST", help="Transfers go to sip:EXTENSION@HOST (default: where the call came from)."
+)
+limit_option = click.option(
+    "--max-calls", type=click.IntRange(1, 1000), metavar="N", help="Calls at a time, 1 to 1000 (default 10)."
+)
+username_option = click.option("--username", type=Word(), metavar="U", help="Digest username (default: generated).")
+
+
+@command.command()
+@click.argument("name", type=Word())
+@click.option(
+    "--allow", multiple=True, type=Source(), metavar="CIDR", help="Calls must come from this address or network; repeatable."
+)
+@click.option("--no-digest", is_flag=True, help="No password: known by --allow alone.")
+@domain_option
+@username_option
+@limit_option
+@click.option("--workspace", metavar="NAME", help="Whose trunk it is, where there are several workspaces.")
+@state_options
+@json_option
+def add(
+    name: str, allow: tuple[str, ...], no_digest: bool, pbx_domain: str | None, username: str | None, max_calls: int | None, workspace: str | None,
+    state: str | None, config: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Connect a PBX.  Prints its username and a password of 24 characters, this once.
+
+    \b
+    By password, from anywhere:      smartalex trunks add office --pbx-domain pbx.example.com
+    By password and address:         smartalex trunks add office --allow 192.0.2.10
+    By address alone:                smartalex trunks add carrier --allow 192.0.2.0/28 --no-digest
+    """
+    here = opened(state, config)
+    tenancy = here.repository.tenancy()
+    if any(trunk.name.lower() == name.lower() for trunk in tenancy.trunks.values()):
+        raise click.ClickException(f"there is a trunk {name!r} already; change it with: smartalex trunks set {name}")
+    owner = workspace_of(tenancy, workspace)
+    sources = tuple(dict.fromkeys(allow))
+    trunk = Trunk(
+        name, owner.id, name, pbx_domain or "", "" if no_digest else username or new_username(), auth_of(not no_digest, sources), sources,
+        max_calls=max_calls or 10,
+    )  # fmt: skip
+    check(trunk, tenancy)
+    password = here.repository.add_trunk(trunk, settings(state, config).sip.realm)
+    settle(here)
+    tell(trunk, tenancy, password, as_json)
+    if not as_json:
+        click.echo(f"Next, its numbers: smartalex dids add NUMBER --trunk {name} --agent {next(iter(tenancy.agents), 'NAME')}")
+
+
+@command.command("set")
+@click.argument("name")
+@click.option("--allow", multiple=True, type=Source(), metavar="CIDR", help="Add to where calls may come from; repeatable.")
+@click.option("--disallow", multiple=True, type=Source(), metavar="CIDR", help="Take from where calls may come from; repeatable.")
+@click.option("--digest/--no-digest", default=None, help="With a password (a new one is printed), or without.")
+@click.option("--activate/--suspend", default=None, help="Take its calls, or refuse them (403).")
+@domain_option
+@username_option
+@limit_option
+@state_options
+@json_option
+def change(
+    name: str, allow: tuple[str, ...], disallow: tuple[str, ...], digest: bool | None, activate: bool | None, pbx_domain: str | None,
+    username: str | None, max_calls: int | None, state: str | None, config: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Change a trunk; what is not given stays.  A new --username gets a new password, printed once.
+
+    \b
+      smartalex trunks set office --allow 192.0.2.11 --max-calls 30
+      smartalex trunks set office --suspend
+    """
+    if not (allow or disallow or username or pbx_domain or max_calls) and digest is None and activate is None:
+        raise click.UsageError("say what to change; see: smartalex trunks set --help")
+    here = opened(state, config)
+    tenancy = here.repository.tenancy()
+    old = trunk_named(tenancy, name)
+    absent = [source for source in disallow if source not in old.allowed_sources]
+    if absent:
+        raise unknown("allowed source", absent[0], old.allowed_sources, f"trunk {old.name} is not bound to addresses")
+    sources = tuple(dict.fromkeys((*(s for s in old.allowed_sources if s not in disallow), *allow)))
+    wants_digest = old.digest if digest is None else digest
+    if username and not wants_digest:
+        raise click.UsageError(f"trunk {old.name} has no password; give --digest with --username")
+    new = attrs.evolve(
+        old, allowed_sources=sources, auth=auth_of(wants_digest, sources), pbx_domain=pbx_domain or old.pbx_domain,
+        username=(username or old.username or new_username()) if wants_digest else "", max_calls=max_calls or old.max_calls,
+        active=old.active if activate is None else activate,
+    )  # fmt: skip
+    check(new, tenancy)
+    password = here.repository.change_trunk(old, new, settings(state, config).sip.realm)
+    settle(here)
+    tell(new, tenancy, password, as_json)
+
+
+@command.command()
+@click.argument("name")
+@state_options
+@json_option
+def remove(name: str, state: str | None, config: str | None, as_json: bool) -> None:
+    """Remove a trunk, its DIDs and its password.  Records of its calls stay.
+
+    \b
+      smartalex trunks remove office
+    """
+    here = opened(state, config)
+    tenancy = here.repository.tenancy()
+    trunk = trunk_named(tenancy, name)
+    numbers = [did.number for did in tenancy.dids if did.trunk_id == trunk.id]
+    here.repository.remove_trunk(trunk)
+    settle(here)
+    if as_json:
+        show_json({"removed": trunk.name, "dids": numbers})
+    else:
+        click.echo(f"trunk {trunk.name} is removed" + (f", with its DIDs {' '.join(numbers)}" if numbers else ""))
+
+
+def trunk_named(tenancy: Tenancy, name: str) -> Trunk:
+    """The trunk of this name, else the error with near names."""
     for trunk in tenancy.trunks.values():
-        dids = " ".join(did.number for did in tenancy.dids if did.trunk_id == trunk.id)
-        by = trunk.username if trunk.auth == "digest" else " ".join(trunk.allowed_sources)
-        status = "active" if trunk.active else "suspended"
-        click.echo(f"{trunk.name:<12} {status:<10} {trunk.auth:<13} {by:<18} {trunk.pbx_domain:<24} {trunk.max_calls:>5} calls  DIDs {dids}")
+        if trunk.name.lower() == name.lower():
+            return trunk
+    raise unknown("trunk", name, (t.name for t in tenancy.trunks.values()), "make one with: smartalex trunks add NAME")
+
+
+def auth_of(digest: bool, sources: Iterable[str]) -> str:
+    if not digest and not sources:
+        raise click.UsageError("without a password a trunk needs at least one --allow CIDR")
+    return ("both" if sources else "digest") if digest else "ip-allowlist"
+
+
+def check(trunk: Trunk, tenancy: Tenancy) -> None:
+    """What would make two trunks one, or one everybody's, is refused."""
+    others = [t for t in tenancy.trunks.values() if t.id != trunk.id]
+    for other in others:
+        if trunk.username and trunk.username == other.username:
+            raise click.ClickException(f"username {trunk.username!r} belongs to trunk {other.name}; choose another")
+        shared = set(trunk.allowed_sources) & set(other.allowed_sources)
+        if shared and not trunk.digest and not other.digest:
+            raise click.ClickException(
+                f"{min(shared)} is how trunk {other.name} is known; calls from there cannot belong to two trunks"
+            )
+    everybody = [source for source in trunk.allowed_sources if source.endswith("/0")]
+    if everybody and not trunk.digest:
+        raise click.ClickException(f"{everybody[0]} without a password would let everybody call")
+
+
+def tell(trunk: Trunk, tenancy: Tenancy, password: str | None, as_json: bool) -> None:
+    """The trunk as it is now; `password` only when it was just made."""
+    if as_json:
+        show_json({**described(trunk, tenancy), **({"password": password} if password else {})})
+        return
+    click.echo(f"trunk {trunk.name}{'' if trunk.active else ' (suspended)'}")
+    if trunk.digest:
+        click.echo(f"  username   {trunk.username}")
+    if password:
+        click.echo(f"  password   {password}   (shown this once; a new one: smartalex secret rotate {trunk.name})")
+    click.echo(f"  calls from {' '.join(trunk.allowed_sources) or 'anywhere'}, up to {trunk.max_calls} at a time")
+    click.echo(f"  transfers  to sip:EXTENSION@{trunk.pbx_domain or '(the address the call came from)'}")

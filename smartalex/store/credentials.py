@@ -33,5 +33,9 @@ def read(vault: ISecretStore, trunk_id: str) -> Mapping[str, str]:
     return kept
 
 
+def forget(vault: ISecretStore, trunk_id: str) -> None:
+    vault.delete(_name(trunk_id))
+
+
 def _name(trunk_id: str) -> str:
     return f"trunk/{trunk_id}/digest"

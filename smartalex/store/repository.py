@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select, update
+import attrs
+from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from smartalex.interfaces import CallEvent, ISecretStore
@@ -58,7 +59,7 @@ class Repository:
     def credentials(self) -> dict[str, tuple[str, Mapping[str, str]]]:
         """username -> (trunk id, HA1 by algorithm) of every active digest trunk."""
         with self.engine.connect() as connection:
-            trunks = connection.execute(select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.auth == "digest")).all()
+            trunks = connection.execute(select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.auth != "ip-allowlist")).all()
         return {username: (trunk_id, credentials.read(self.vault, trunk_id)) for trunk_id, username in trunks}
 
     def trunk_named(self, name: str) -> Trunk | None:
@@ -72,6 +73,66 @@ class Repository:
         with self.engine.begin() as connection:
             self.changed(connection)
         return password
+
+    # ------------------------------------------------------------------ administration
+
+    def add_trunk(self, trunk: Trunk, realm: str) -> str | None:
+        """Its password, or None for a trunk known by address alone."""
+        password = self._issued(trunk, realm) if trunk.digest else None  # before the row: a digest trunk always has its secret
+        with self.engine.begin() as connection:
+            connection.execute(insert(schema.trunk).values(**_trunk_row(trunk)))
+            self.changed(connection)
+        return password
+
+    def change_trunk(self, old: Trunk, new: Trunk, realm: str) -> str | None:
+        """A new password where digest is new or the username another (a digest binds both), else None."""
+        password = self._issued(new, realm) if new.digest and (not old.digest or new.username != old.username) else None
+        with self.engine.begin() as connection:
+            connection.execute(update(schema.trunk).where(schema.trunk.c.id == old.id).values(**_trunk_row(new)))
+            self.changed(connection)
+        if not new.digest:
+            credentials.forget(self.vault, old.id)
+        return password
+
+    def remove_trunk(self, trunk: Trunk) -> None:
+        """With its DIDs and its secret; records of its calls stay."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(schema.did).where(schema.did.c.trunk == trunk.id))
+            connection.execute(delete(schema.trunk).where(schema.trunk.c.id == trunk.id))
+            self.changed(connection)
+        credentials.forget(self.vault, trunk.id)
+
+    def put_did(self, did: Did) -> None:
+        """New, or leading to another agent from now on."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(schema.did).where(_same_did(did)))
+            connection.execute(insert(schema.did).values(number=did.number, trunk=did.trunk_id, agent=did.agent_id))
+            self.changed(connection)
+
+    def remove_did(self, did: Did) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(delete(schema.did).where(_same_did(did)))
+            self.changed(connection)
+
+    def put_directory(self, workspace_id: str, directory: Directory) -> None:
+        """Replace the whole directory of a workspace, all or nothing."""
+        rows = [{**attrs.asdict(e), "workspace": workspace_id, "aliases": list(e.aliases)} for e in directory.extensions]
+        with self.engine.begin() as connection:
+            connection.execute(delete(schema.extension).where(schema.extension.c.workspace == workspace_id))
+            if rows:
+                connection.execute(insert(schema.extension), rows)
+            connection.execute(update(schema.workspace).where(schema.workspace.c.id == workspace_id).values(operator=directory.operator))
+            self.changed(connection)
+
+    def in_progress(self) -> dict[str, int]:
+        """Calls that have not ended, by trunk name."""
+        table = schema.call
+        query = select(table.c.trunk, func.count()).where(table.c.ended_at.is_(None)).group_by(table.c.trunk)
+        with self.engine.connect() as connection:
+            return {trunk: count for trunk, count in connection.execute(query)}
+
+    def _issued(self, trunk: Trunk, realm: str) -> str:
+        return credentials.issue(self.vault, trunk.id, trunk.username, realm)
 
     # ------------------------------------------------------------------ records
 
@@ -149,6 +210,16 @@ def _trunk(row: Any) -> Trunk:
         row["id"], row["workspace"], row["name"], row["pbx_domain"], row["username"], row["auth"], tuple(row["allowed_sources"]),
         tuple(row["codecs"]), row["max_calls"], row["active"],
     )  # fmt: skip
+
+
+def _same_did(did: Did) -> Any:
+    return (func.lower(schema.did.c.number) == did.number.lower()) & (schema.did.c.trunk == did.trunk_id)
+
+
+def _trunk_row(trunk: Trunk) -> dict[str, Any]:
+    row = attrs.asdict(trunk)
+    row["workspace"] = row.pop("workspace_id")
+    return {**row, "allowed_sources": list(trunk.allowed_sources), "codecs": list(trunk.codecs)}
 
 
 def _agent(row: Any) -> Agent:

@@ -7,10 +7,10 @@ import attrs
 
 @attrs.frozen
 class Trunk:
-    """`pbx_domain` builds transfer targets (`sip:EXT@pbx_domain`).
+    """`pbx_domain` builds transfer targets (`sip:EXT@pbx_domain`); "" stands for the address the call came from.
 
-    `auth` is "digest" (`username` is the identity we issued) or "ip-allowlist"
-    (`allowed_sources` holds addresses or CIDR networks, IPv4 or IPv6).
+    `auth` is "digest" (`username` is the identity we issued), "ip-allowlist"
+    (`allowed_sources` holds addresses or CIDR networks, IPv4 or IPv6), or "both".
     """
 
     id: str
@@ -23,3 +23,8 @@ class Trunk:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     max_calls: int = 10
     active: bool = True
+
+    @property
+    def digest(self) -> bool:
+        """Whether it has a password."""
+        return self.auth in ("digest", "both")
