@@ -1,0 +1,196 @@
+"""Digest: the RFCs' own examples, nonces, and what a client answers and what it does not."""
+
+from __future__ import annotations
+
+from unittest import TestCase
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smartalex.errors import RemoteError
+from smartalex.sip.digest import Credentials, DigestClient, NonceSource, Secret, challenge, ha1, response_for, verify
+from smartalex.sip.headers import AuthParams
+from smartalex.sip.message import Headers, Response
+
+# RFC 2617 3.5 and RFC 7616 3.9.1, with the qop they use and (RFC 2069's form) without.
+OLD = Credentials(
+    username="Mufasa", realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", uri="/dir/index.html",
+    response="6629fae49393a05397450978507c4ef1", qop="auth", cnonce="0a4f113b", nc="00000001",
+)  # fmt: skip
+NEW = Credentials(
+    username="Mufasa", realm="http-auth@example.org", nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", uri="/dir/index.html",
+    response="8ca523f5e9506fed4657c9700eebdbec", qop="auth", cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", nc="00000001",
+)  # fmt: skip
+NEW_SHA = attrs.evolve(NEW, algorithm="SHA-256", response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1")
+PLAIN = attrs.evolve(OLD, qop="", cnonce="", nc="", response="670fd8c2df070c60b045671b8b24ff02")
+EXAMPLES = ((OLD, "Circle Of Life"), (NEW, "Circle of Life"), (NEW_SHA, "Circle of Life"), (PLAIN, "Circle Of Life"))
+
+
+class Arithmetic(TestCase):
+    def test_the_rfcs_examples(self) -> None:
+        for given_, password in EXAMPLES:
+            known = ha1(given_.username, given_.realm, password, given_.algorithm)
+            self.assertEqual(response_for(known, "GET", given_), given_.response)
+            self.assertTrue(verify(given_, known, "GET"))
+            self.assertTrue(verify(attrs.evolve(given_, response=given_.response.upper()), known, "GET"))
+
+    def test_anything_else_than_what_was_hashed_fails(self) -> None:
+        known = ha1("Mufasa", NEW.realm, "Circle of Life", "SHA-256")
+        for changed in (
+            {"nonce": "x"}, {"uri": "/"}, {"cnonce": "x"}, {"nc": "00000002"}, {"qop": ""}, {"response": ""},
+            {"response": "\u00e9"}, {"algorithm": "MD5"}, {"algorithm": "TOKEN"},
+        ):  # fmt: skip
+            self.assertFalse(verify(attrs.evolve(NEW_SHA, **changed), known, "GET"), changed)
+        self.assertFalse(verify(NEW_SHA, known, "POST"))
+        self.assertFalse(verify(NEW_SHA, ha1("Mufasa", NEW.realm, "wrong", "SHA-256"), "GET"))
+
+
+class Reading(TestCase):
+    TEXT = (
+        'Digest username="Mufasa", realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", '
+        'uri="/dir/index.html", qop=AUTH, nc=00000001, cnonce="0a4f113b", '
+        'response="6629fae49393a05397450978507c4ef1", algorithm=md5, opaque="5c"'
+    )
+
+    def test_a_header_as_phones_write_it(self) -> None:
+        self.assertEqual(Credentials.parse(self.TEXT), OLD)
+
+    def test_what_is_missing_is_refused(self) -> None:
+        for name in ("username", "realm", "nonce", "uri", "response"):
+            with self.assertRaises(RemoteError) as caught:
+                Credentials.parse(self.TEXT.replace(f"{name}=", f"x-{name}=", 1))
+            self.assertEqual(caught.exception.status, 400)
+
+    def test_another_scheme_is_refused(self) -> None:
+        self.assertRaises(RemoteError, Credentials.parse, "Basic dXNlcjpwYXNz")
+        self.assertRaises(RemoteError, Credentials.parse, "Bearer x=1")
+
+    @given(st.text('Digest ="\\,abc%\x00\u00e9', max_size=80))
+    def test_any_text_is_read_or_refused(self, text: str) -> None:
+        try:
+            read = Credentials.parse(text)
+        except RemoteError as error:
+            self.assertEqual(error.status, 400)
+        else:
+            self.assertFalse(verify(read, ha1("a", "b", "c", "MD5"), "INVITE"))
+
+
+class Hiding(TestCase):
+    def test_a_secret_shows_nowhere(self) -> None:
+        secret = Secret("hunter2", {"MD5": "0123abcd"})
+        for text in (repr(secret), str(secret), f"{secret}", repr([secret]), repr(DigestClient("u", secret, lambda: "c"))):
+            self.assertNotIn("hunter2", text)
+            self.assertNotIn("0123abcd", text)
+        self.assertEqual(repr(secret), "<secret>")
+
+    def test_the_response_is_not_in_a_repr(self) -> None:
+        self.assertNotIn(OLD.response, repr(OLD))
+
+
+class Nonces(TestCase):
+    def setUp(self) -> None:
+        self.nonces = NonceSource(b"key", lifetime_s=60.0, table=3)
+        self.nonce = self.nonces.issue("192.0.2.1", 1000.0)
+
+    def test_good_for_a_while(self) -> None:
+        self.assertEqual(self.nonces.check(self.nonce, "192.0.2.1", 1000.0), "ok")
+        self.assertEqual(self.nonces.check(self.nonce, "192.0.2.1", 1060.0), "ok")
+        self.assertEqual(self.nonces.check(self.nonce, "192.0.2.1", 1060.5), "stale")
+
+    def test_bad_from_elsewhere_or_with_another_key(self) -> None:
+        self.assertEqual(self.nonces.check(self.nonce, "192.0.2.2", 1000.0), "bad")
+        self.assertEqual(NonceSource(b"other").check(self.nonce, "192.0.2.1", 1000.0), "bad")
+
+    def test_one_from_the_future_is_not_ok(self) -> None:
+        self.assertNotEqual(self.nonces.check(self.nonce, "192.0.2.1", 990.0), "ok")
+
+    def test_two_of_one_source_differ_with_time(self) -> None:
+        self.assertNotEqual(self.nonce, self.nonces.issue("192.0.2.1", 1000.1))
+
+    @given(st.text(max_size=40) | st.binary(min_size=24, max_size=24).map(lambda raw: raw.hex()))
+    def test_what_we_did_not_issue_is_bad(self, text: str) -> None:
+        self.assertEqual(NonceSource(b"key").check(text, "192.0.2.1", 1000.0), "bad")
+
+    def test_the_count_must_rise(self) -> None:
+        use = self.nonces.use
+        self.assertEqual([use("n", nc) for nc in ("00000001", "00000001", "00000003", "00000002", "00000004")], [1, 0, 1, 0, 1])
+
+    def test_without_a_count_a_nonce_serves_once(self) -> None:
+        self.assertEqual(
+            [self.nonces.use("n", ""), self.nonces.use("n", ""), self.nonces.use("n", "00000001")], [True, False, False]
+        )
+
+    def test_a_count_that_is_none(self) -> None:
+        for nc in ("x", "-1", "0", "00000000", "0000000g"):
+            self.assertFalse(self.nonces.use("n", nc), nc)
+
+    def test_the_table_is_bounded(self) -> None:
+        for name in "abcd":
+            self.nonces.use(name, "00000001")
+        self.assertFalse(self.nonces.use("d", "00000001"))
+        self.assertTrue(self.nonces.use("a", "00000001"), "the oldest was forgotten")
+
+
+def challenged(*values: str, status: int = 401) -> Response:
+    name = "Proxy-Authenticate" if status == 407 else "WWW-Authenticate"
+    return Response(status, "", Headers([(name, value) for value in values]))
+
+
+class Client(TestCase):
+    def setUp(self) -> None:
+        self.client = DigestClient("ann", Secret("pw"), lambda: "c0")
+
+    def answer(self, response: Response) -> Credentials | None:
+        header = self.client.authorization(response, "INVITE", "sip:h")
+        return Credentials.parse(header[1]) if header else None
+
+    def test_what_it_says_is_right(self) -> None:
+        for algorithm in ("MD5", "SHA-256"):
+            client = DigestClient("ann", Secret("pw"), lambda: "c0")
+            header = client.authorization(challenged(challenge("r", "n", algorithm)), "INVITE", "sip:h")
+            assert header is not None
+            given_ = Credentials.parse(header[1])
+            self.assertEqual((header[0], given_.qop, given_.nc, given_.cnonce), ("Authorization", "auth", "00000001", "c0"))
+            self.assertTrue(verify(given_, ha1("ann", "r", "pw", algorithm), "INVITE"))
+
+    def test_a_proxy_is_answered_in_its_own_header(self) -> None:
+        header = self.client.authorization(challenged(challenge("r", "n", "MD5"), status=407), "INVITE", "sip:h")
+        assert header is not None
+        self.assertEqual(header[0], "Proxy-Authorization")
+
+    def test_without_qop_the_old_form(self) -> None:
+        given_ = self.answer(challenged('Digest realm="r", nonce="n", opaque="o\\"p"'))
+        assert given_ is not None
+        self.assertEqual((given_.qop, given_.nc, given_.algorithm), ("", "", "MD5"))
+        self.assertTrue(verify(given_, ha1("ann", "r", "pw", "MD5"), "INVITE"))
+
+    def test_the_first_challenge_it_can_answer(self) -> None:
+        given_ = self.answer(challenged(
+            "Basic realm=x", 'Digest realm="r", nonce="n", algorithm=SHA-512-256', "nonsense", challenge("r", "n", "SHA-256"),
+            challenge("r", "n", "MD5"),
+        ))  # fmt: skip
+        assert given_ is not None
+        self.assertEqual(given_.algorithm, "SHA-256")
+
+    def test_once_per_realm_unless_stale_and_never_for_ever(self) -> None:
+        first = self.answer(challenged(challenge("r", "n1", "MD5")))
+        self.assertIsNotNone(first)
+        self.assertIsNone(self.answer(challenged(challenge("r", "n2", "MD5"))), "the password was wrong")
+        answers = [self.answer(challenged(challenge("r", f"n{i}", "MD5", stale=True))) for i in range(5)]
+        self.assertEqual([bool(answer) for answer in answers], [True, True, False, False, False])
+        self.assertIsNotNone(self.answer(challenged(challenge("other", "n", "MD5"))))
+
+    def test_a_stored_ha1_serves_its_algorithm_only(self) -> None:
+        self.client = DigestClient("ann", Secret(ha1s={"SHA-256": ha1("ann", "r", "pw", "SHA-256")}), lambda: "c0")
+        given_ = self.answer(challenged(challenge("r", "n", "MD5"), challenge("r", "n", "SHA-256")))
+        assert given_ is not None
+        self.assertEqual(given_.algorithm, "SHA-256")
+
+    def test_quotes_in_what_the_server_sent_stay_inside(self) -> None:
+        nonce = 'n", uri="sip:evil'
+        header = self.client.authorization(challenged('Digest realm="r", nonce="n\\", uri=\\"sip:evil"'), "INVITE", "sip:h")
+        assert header is not None
+        self.assertEqual(
+            (AuthParams.parse(header[1]).params["nonce"], AuthParams.parse(header[1]).params["uri"]), (nonce, "sip:h")
+        )

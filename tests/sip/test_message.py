@@ -1,0 +1,263 @@
+"""Messages: what is read, what is refused and with what, and that bytes survive the way in and out."""
+
+from __future__ import annotations
+
+from unittest import TestCase
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smartalex.errors import RemoteError
+from smartalex.sip.headers import CSeq
+from smartalex.sip.message import MAX_HEADERS, MAX_MESSAGE, Headers, Request, Response, UnparsableRequest, parse, response_to
+
+INVITE = (
+    b"INVITE sip:alex@192.0.2.1 SIP/2.0\r\n"
+    b"Via: SIP/2.0/UDP 192.0.2.9:5062;branch=z9hG4bK1;rport, SIP/2.0/TCP 10.0.0.1;branch=z9hG4bK0\r\n"
+    b"Max-Forwards: 70\r\n"
+    b"Record-Route: <sip:192.0.2.9;lr>\r\n"
+    b'From: "Ann, B" <sip:ann@example.com>;tag=f1\r\n'
+    b"To: <sip:alex@192.0.2.1>\r\n"
+    b"Call-ID: c1@example.com\r\n"
+    b"CSeq: 7 INVITE\r\n"
+    b"Contact: <sip:ann@192.0.2.9:5062>\r\n"
+    b"Content-Type: Application/SDP ; charset=utf-8\r\n"
+    b"Content-Length: 5\r\n"
+    b"\r\n"
+    b"v=0\r\n"
+)
+
+HEADER_NAMES = st.from_regex(r"X-[A-Za-z0-9.!%*_+`'~-]{1,12}", fullmatch=True)
+HEADER_VALUES = st.binary(max_size=30).map(
+    lambda raw: raw.translate(None, b"\r\n").decode("utf-8", "surrogateescape").strip(" \t")
+)
+
+
+def without(name: str) -> bytes:
+    return b"\r\n".join(line for line in INVITE.split(b"\r\n") if not line.lower().startswith(name.lower().encode() + b":"))
+
+
+def read(data: bytes) -> Request:
+    message = parse(data)
+    assert isinstance(message, Request)
+    return message
+
+
+class Reading(TestCase):
+    def test_a_request(self) -> None:
+        request = read(INVITE)
+        self.assertEqual(
+            (request.method, request.uri, str(request.request_uri)), ("INVITE", "sip:alex@192.0.2.1", "sip:alex@192.0.2.1")
+        )
+        self.assertEqual([via.branch for via in request.vias], ["z9hG4bK1", "z9hG4bK0"])
+        self.assertEqual(request.via, request.vias[0])
+        self.assertEqual((request.from_.display, request.from_.tag, request.to.tag), ("Ann, B", "f1", None))
+        self.assertEqual((request.call_id, request.cseq, request.max_forwards), ("c1@example.com", CSeq(7, "INVITE"), 70))
+        assert request.contact is not None
+        self.assertEqual((str(request.contact.uri), request.content_type), ("sip:ann@192.0.2.9:5062", "application/sdp"))
+        self.assertEqual(request.body, b"v=0\r\n")
+
+    def test_a_response(self) -> None:
+        response = parse(INVITE.replace(b"INVITE sip:alex@192.0.2.1 SIP/2.0", b"SIP/2.0 486 Busy \xc3\xa9"))
+        assert isinstance(response, Response)
+        self.assertEqual((response.status, response.reason, response.cseq.method), (486, "Busy \u00e9", "INVITE"))
+
+    def test_a_response_may_have_no_reason(self) -> None:
+        for line in (b"SIP/2.0 200 ", b"SIP/2.0 200"):
+            response = parse(INVITE.replace(b"INVITE sip:alex@192.0.2.1 SIP/2.0", line))
+            assert isinstance(response, Response)
+            self.assertEqual((response.status, response.reason), (200, ""))
+
+    def test_compact_forms_and_any_case(self) -> None:
+        names = {
+            b"Via": b"v",
+            b"From": b"F",
+            b"To": b"t",
+            b"Call-ID": b"i",
+            b"Contact": b"m",
+            b"Content-Type": b"c",
+            b"Content-Length": b"L",
+        }
+        data = INVITE
+        for long, compact in names.items():
+            data = data.replace(b"\r\n" + long + b":", b"\r\n" + compact + b" :")
+        request, plain = read(data.replace(b"CSeq:", b"cSEQ:")), read(INVITE)
+        for name in ("vias", "from_", "to", "call_id", "cseq", "contact", "content_type", "body"):
+            self.assertEqual(getattr(request, name), getattr(plain, name), name)
+
+    def test_folded_lines_are_one(self) -> None:
+        data = INVITE.replace(b"Max-Forwards: 70", b"Subject: one\r\n\ttwo\r\n   three\r\nMax-Forwards:\r\n 70")
+        request = read(data)
+        self.assertEqual((request.headers.get("s"), request.max_forwards), ("one two three", 70))
+
+    def test_line_ends_before_the_message_are_ignored(self) -> None:
+        self.assertEqual(read(b"\r\n\r\n" + INVITE).call_id, "c1@example.com")
+
+    def test_bytes_beyond_the_content_length_are_ignored_in_a_datagram(self) -> None:
+        self.assertEqual(read(INVITE + b"garbage").body, b"v=0\r\n")
+
+    def test_without_content_length_a_datagram_ends_the_body_and_a_stream_has_none(self) -> None:
+        data = without("Content-Length")
+        self.assertEqual(read(data).body, b"v=0\r\n")
+        self.assertEqual(parse(data, stream=True).body, b"")
+
+    def test_a_star_contact_is_no_address(self) -> None:
+        self.assertIsNone(read(INVITE.replace(b"<sip:ann@192.0.2.9:5062>", b"*")).contact)
+
+    def test_list_headers_are_split_and_others_are_not(self) -> None:
+        headers = Headers([("Allow", "INVITE, ACK"), ("allow", "BYE"), ("Subject", "a, b")])
+        self.assertEqual(headers.get_all("Allow"), ["INVITE", "ACK", "BYE"])
+        self.assertEqual(headers.get_all("Subject"), ["a, b"])
+
+    def test_an_unknown_method_is_read(self) -> None:
+        self.assertEqual(read(INVITE.replace(b"INVITE", b"re'FRESH+1")).method, "re'FRESH+1")
+
+
+class Refusing(TestCase):
+    def refused(self, data: bytes, status: int = 400) -> UnparsableRequest:
+        with self.assertRaises(UnparsableRequest) as caught:
+            parse(data)
+        self.assertEqual(caught.exception.status, status, caught.exception.reason)
+        return caught.exception
+
+    def test_what_is_wrong_is_named_and_can_be_answered(self) -> None:
+        for old, new in (
+            (b"Content-Length: 5", b"Content-Length: 6"),
+            (b"Content-Length: 5", b"Content-Length: -5"),
+            (b"Content-Length: 5", b"Content-Length: \xd9\xa5"),
+            (b"Content-Length: 5", b"Content-Length: 99999999999999999999"),
+            (b"Content-Length: 5", b"Content-Length: 5\r\nl: 5"),
+            (b"Content-Length: 5", b"no colon here"),
+            (b"Content-Length: 5", b": no name"),
+            (b"CSeq: 7 INVITE", b"CSeq: 7 BYE"),
+            (b"CSeq: 7 INVITE", b"CSeq: 2147483648 INVITE"),
+            (b"CSeq: 7 INVITE", b"CSeq: 7 INVITE\r\nCSeq: 7 INVITE"),
+            (b"To: <sip:alex@192.0.2.1>", b"To: <sip:alex@192.0.2.1>\r\nt: <sip:other@192.0.2.1>"),
+            (b"To: <sip:alex@192.0.2.1>", b'To: "alex <sip:alex@192.0.2.1>'),
+            (b"INVITE sip:alex@192.0.2.1 SIP", b"INVITE sip:alex@192.0.2.1  SIP"),
+            (b"INVITE sip:alex@192.0.2.1 SIP", b"INVITE <sip:alex@192.0.2.1> SIP"),
+            (b"INVITE sip:alex@192.0.2.1 SIP", b"INVITE  SIP"),
+        ):
+            with self.subTest(new=new):
+                request = self.refused(INVITE.replace(old, new, 1)).request
+                assert request is not None
+                self.assertEqual(response_to(request, 400).via.branch, "z9hG4bK1")
+
+    def test_each_required_header(self) -> None:
+        for name in ("Via", "From", "To", "Call-ID", "CSeq"):
+            self.assertIn(name.lower(), self.refused(without(name)).reason.lower())
+
+    def test_another_version(self) -> None:
+        self.refused(INVITE.replace(b" SIP/2.0", b" SIP/7.0", 1), 505)
+
+    def test_no_message_at_all(self) -> None:
+        for data in (b"", b"\r\n\r\n", b"\0\0\0\0", b"hello", b"hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", INVITE[:60]):
+            self.assertIsNone(self.refused(data).request, data)
+
+    def test_a_status_line_that_is_none(self) -> None:
+        for line in (b"SIP/2.0 4294967301 better not", b"SIP/2.0 099 x", b"SIP/2.0 700 x", b"SIP/2.0 \xd9\xa1\xd9\xa1\xd9\xa1 x"):
+            self.assertIsNone(self.refused(INVITE.replace(b"INVITE sip:alex@192.0.2.1 SIP/2.0", line)).request)
+
+    def test_a_bare_line_end_is_not_carried_on(self) -> None:
+        for end in (b"\n", b"\r"):
+            self.refused(INVITE.replace(b'"Ann, B"', b'"Ann' + end + b'Evil: 1"'))
+            self.refused(INVITE.replace(b"sip:alex@192.0.2.1 SIP", b"sip:alex@192.0.2.1" + end + b"Evil: SIP"))
+
+    def test_sizes_have_limits(self) -> None:
+        self.refused(INVITE + b"x" * MAX_MESSAGE, 513)
+        self.refused(INVITE.replace(b"\r\n\r\n", b"\r\nX: 1" * MAX_HEADERS + b"\r\n\r\n", 1))
+        self.refused(INVITE.replace(b"\r\n\r\n", b"\r\nX: " + b"1" * 20_000 + b"\r\n\r\n", 1))
+
+    def test_a_bad_max_forwards_is_found_when_asked_for(self) -> None:
+        for value in (b"256", b"-1", b"x", b""):
+            request = read(INVITE.replace(b"Max-Forwards: 70", b"Max-Forwards: " + value))
+            with self.assertRaises(RemoteError) as caught:
+                _ = request.max_forwards
+            self.assertEqual(caught.exception.status, 400)
+
+
+class Writing(TestCase):
+    def test_a_message_comes_out_as_it_came_in(self) -> None:
+        self.assertEqual(read(INVITE).to_bytes(), INVITE)
+
+    def test_the_content_length_is_the_bodys(self) -> None:
+        request = read(INVITE)
+        request.body = b"longer than before"
+        self.assertIn(b"Content-Length: 18\r\n\r\nlonger", bytes(request))
+
+    def test_headers_change_in_place(self) -> None:
+        headers = Headers([("a", "1"), ("B", "2"), ("b", "3"), ("c", "4")])
+        headers.set("b", "5")
+        headers.set("d", "6")
+        headers.insert_first("e", "7")
+        headers.remove("A")
+        self.assertEqual(list(headers.items()), [("e", "7"), ("b", "5"), ("c", "4"), ("d", "6")])
+
+    def test_the_top_via_is_replaced_alone(self) -> None:
+        request = read(INVITE)
+        request.set_via(request.via.with_param("rport", "5062"))
+        again = read(request.to_bytes())
+        self.assertEqual([via.rport for via in again.vias], ["5062", None])
+
+    def test_header_names_only_in_repr(self) -> None:
+        self.assertNotIn("secret", repr(Headers([("Authorization", "secret")])))
+
+    @given(st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES), max_size=5), st.binary(max_size=40))
+    def test_any_header_and_body_survive(self, rows: list[tuple[str, str]], body: bytes) -> None:
+        request = read(INVITE)
+        for name, value in rows:
+            request.headers.add(name, value)
+        request.body = body
+        again = read(request.to_bytes())
+        self.assertEqual([row for row in again.headers.items() if row[0].startswith("X-")], rows)
+        self.assertEqual((again.body, again.to_bytes()), (body, request.to_bytes()))
+
+
+class Answering(TestCase):
+    def test_what_a_response_copies(self) -> None:
+        answer = response_to(
+            read(INVITE), 200, to_tag="t1", headers=(("Server", "x"),), body=b"v=0", content_type="application/sdp"
+        )
+        again = parse(answer.to_bytes())
+        self.assertEqual([via.branch for via in again.vias], ["z9hG4bK1", "z9hG4bK0"])
+        self.assertEqual((again.from_.tag, again.to.tag, again.call_id, again.cseq.number), ("f1", "t1", "c1@example.com", 7))
+        self.assertEqual(again.headers.get_all("Record-Route"), ["<sip:192.0.2.9;lr>"])
+        self.assertEqual((again.content_type, again.body, again.headers.get("Server")), ("application/sdp", b"v=0", "x"))
+
+    def test_a_refusal_has_no_route(self) -> None:
+        self.assertIsNone(response_to(read(INVITE), 486).headers.get("Record-Route"))
+
+    def test_a_tag_that_is_there_stays(self) -> None:
+        request = read(INVITE.replace(b"To: <sip:alex@192.0.2.1>", b"To: <sip:alex@192.0.2.1>;tag=old"))
+        self.assertEqual(response_to(request, 200, to_tag="new").to.tag, "old")
+
+    def test_a_to_without_brackets_takes_a_tag(self) -> None:
+        request = read(INVITE.replace(b"To: <sip:alex@192.0.2.1>", b"To: sip:alex@192.0.2.1"))
+        self.assertEqual(response_to(request, 180, to_tag="t").to.tag, "t")
+
+
+class AnyBytes(TestCase):
+    def read_or_refused(self, data: bytes) -> None:
+        try:
+            message = parse(data)
+        except UnparsableRequest as error:
+            self.assertIn(error.status, (400, 505, 513))
+            return
+        for name in ("via", "vias", "from_", "to", "call_id", "cseq", "contact", "content_type"):
+            try:
+                getattr(message, name)
+            except RemoteError as error:
+                self.assertEqual(error.status, 400)
+        self.assertEqual(parse(message.to_bytes()).to_bytes(), message.to_bytes())
+
+    @given(st.binary(max_size=200))
+    def test_noise(self, data: bytes) -> None:
+        self.read_or_refused(data)
+
+    @given(st.integers(0, len(INVITE) - 1), st.integers(0, 12), st.binary(max_size=12))
+    def test_a_request_with_a_hole_or_a_patch(self, at: int, cut: int, patch: bytes) -> None:
+        self.read_or_refused(INVITE[:at] + patch + INVITE[at + cut :])
+
+    @given(st.lists(st.sampled_from(INVITE.split(b"\r\n")), max_size=20))
+    def test_lines_in_any_order(self, lines: list[bytes]) -> None:
+        self.read_or_refused(b"INVITE sip:h SIP/2.0\r\n" + b"\r\n".join(lines) + b"\r\n\r\n")

@@ -1,0 +1,96 @@
+"""URIs: the forms that occur, what is refused, and that writing gives back what was read."""
+
+from __future__ import annotations
+
+from unittest import TestCase
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smartalex.errors import RemoteError
+from smartalex.sip.uri import Uri, parse_host_port
+
+HOSTS = st.one_of(
+    st.from_regex(r"[a-z][a-z0-9-]{0,10}(\.[a-z0-9]{1,5}){0,2}", fullmatch=True),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(lambda address: f"[{address}]"),
+)
+WORDS = st.text("abcXYZ019-_.!~*'%+", min_size=1, max_size=8)
+NAMES = st.text("abc019-.", min_size=1, max_size=8)
+URIS = st.builds(
+    Uri,
+    st.sampled_from(("sip", "sips")),
+    st.none() | st.text("abcXYZ019-_.!~*'()&=+$,;?/%", min_size=1, max_size=12),
+    st.none(),
+    HOSTS,
+    st.none() | st.integers(0, 65535),
+    st.lists(st.tuples(NAMES, st.none() | WORDS), max_size=3).map(tuple),
+    st.lists(st.tuples(NAMES, WORDS), max_size=2).map(tuple),
+)
+
+
+class Forms(TestCase):
+    def test_everything_a_sip_uri_may_have(self) -> None:
+        uri = Uri.parse("SIPS:al%69ce:pw@Example.com:5071;transport=tcp;LR?Subject=x&Priority=")
+        self.assertEqual((uri.scheme, uri.user, uri.user_text, uri.password), ("sips", "al%69ce", "alice", "pw"))
+        self.assertEqual((uri.host, uri.port), ("Example.com", 5071))
+        self.assertEqual(uri.params, (("transport", "tcp"), ("lr", None)))
+        self.assertEqual(uri.headers, (("Subject", "x"), ("Priority", "")))
+
+    def test_parameters_read_as_text_flag_or_absent(self) -> None:
+        uri = Uri.parse("sip:h;lr;a=1")
+        self.assertEqual((uri.param("lr"), uri.param("a"), uri.param("b")), ("", "1", None))
+        self.assertEqual(str(uri.with_params(("a", "2"), ("c", None))), "sip:h;lr;a=2;c")
+
+    def test_ipv6_keeps_its_brackets(self) -> None:
+        uri = Uri.parse("sip:bob@[2001:db8::1]:5070;lr")
+        self.assertEqual((uri.host, uri.port), ("[2001:db8::1]", 5070))
+        self.assertEqual(str(uri), "sip:bob@[2001:db8::1]:5070;lr")
+
+    def test_a_tel_number_is_its_user(self) -> None:
+        uri = Uri.parse("tel:+1-201-555-0123;phone-context=example.com")
+        self.assertEqual((uri.scheme, uri.user_text, uri.host), ("tel", "+1-201-555-0123", ""))
+        self.assertEqual(str(uri), "tel:+1-201-555-0123;phone-context=example.com")
+
+    def test_a_scheme_we_do_not_read_is_kept_whole(self) -> None:
+        self.assertEqual(str(Uri.parse("urn:service:sos;x?y")), "urn:service:sos;x?y")
+
+    def test_the_user_may_hold_what_elsewhere_separates(self) -> None:
+        uri = Uri.parse("sip:1;phone-context=a?b/c@h;lr")
+        self.assertEqual((uri.user, uri.host, uri.params), ("1;phone-context=a?b/c", "h", (("lr", None),)))
+
+    def test_bytes_that_are_no_utf8_read_as_replacement(self) -> None:
+        self.assertEqual(Uri.parse("sip:%ff@h").user_text, "\ufffd")
+
+    def test_a_password_is_not_shown(self) -> None:
+        self.assertNotIn("hunter2", repr(Uri.parse("sip:a:hunter2@h")))
+
+    def test_refused(self) -> None:
+        wrong = (
+            "", "sip:", "alice@h", "sip:@h", "sip:a@", "sip:a b@h", "sip:a@h h", "1sip:h", "sip:h:port", "sip:h:99999", "sip:h:",
+            "sip:[::1", "sip:[]", "sip:[fe80::1%25eth0]", "sip:[::1]x", "sip:[1.2.3]", "sip:h;", "sip:h;=1", "sip:<h>", "tel:",
+            "sip:a\r\nX: y@h", "sip:\udcff@h", "sip:h\u00e9", 'sip:"a"@h', "sip:" + "a" * 5000,
+        )  # fmt: skip
+        for text in wrong:
+            with self.subTest(text=text[:40]), self.assertRaises(RemoteError) as caught:
+                Uri.parse(text)
+            self.assertEqual(caught.exception.status, 400)
+
+    def test_host_and_port(self) -> None:
+        self.assertEqual(parse_host_port("h.example:0"), ("h.example", 0))
+        self.assertEqual(parse_host_port("[::1]"), ("[::1]", None))
+
+
+class Properties(TestCase):
+    @given(URIS)
+    def test_writing_then_reading_gives_the_same(self, uri: Uri) -> None:
+        self.assertEqual(Uri.parse(str(uri)), uri)
+
+    @given(st.text(max_size=60) | st.text("sipel:@;=?[]<>%.a1 \r\n\x00", max_size=40).map(lambda tail: "sip:" + tail))
+    def test_any_text_is_read_or_refused(self, text: str) -> None:
+        try:
+            uri = Uri.parse(text)
+        except RemoteError as error:
+            self.assertEqual(error.status, 400)
+        else:
+            self.assertEqual(Uri.parse(str(uri)), uri)
