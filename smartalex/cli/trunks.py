@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from ipaddress import ip_network
 from typing import Any
 
 import attrs
 import click
 
 from smartalex.cli.state import columns, json_option, opened, settings, settle, show_json, state_options, unknown, workspace_of
-from smartalex.errors import RemoteError
-from smartalex.sip.uri import parse_host_port
+from smartalex.cli.values import Host, Source, Word
 from smartalex.store.credentials import new_username
 from smartalex.store.state import running
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy
 
 
-class Source(click.ParamType):
-    """An address or a CIDR network of either family."""
-
-    name = "cidr"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            net = ip_network(value.strip())
-        except ValueError as error:
-            self.fail(f"{error}; write an address or a network such as 192.0.2.10 or 192.0.2.0/24", param, ctx)
-        return str(net.network_address if net.prefixlen == net.max_prefixlen else net)
-
-
-class Host(click.ParamType):
-    """HOST, HOST:PORT or an address, as a SIP URI writes it."""
-
-    name = "host"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            parse_host_port(value)
-        except RemoteError:
-            self.fail(f"{value!r} is no host; write a name or an address such as pbx.example.com or 192.0.2.10", param, ctx)
-        return value
-
-
-class Word(click.ParamType):
-    """Letters, digits, dots, hyphens and underscores: safe in commands, URIs and quoted strings."""
-
-    name = "name"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", value):
-            self.fail(f"{value!r}: up to 40 letters, digits, dots, hyphens and underscores", param, ctx)
-        return value
-
-
 @click.group(invoke_without_command=True)
 @state_options
 @json_option
 @click.pass_context
-def command(context: click.Context, state: str | None, config: str | None, as_json: bool) -> None:
+def command(context: click.Context, /, state: str | None, config: str | None, *, as_json: bool) -> None:
     """List the trunks, or add, change and remove one.
 
     A trunk is your PBX or carrier as the platform knows it: by digest credentials, by its addresses, or both.
@@ -98,27 +58,29 @@ def described(trunk: Trunk, tenancy: Tenancy, in_progress: int = 0) -> dict[str,
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    calls = f"{row['in_progress']}/{row['max_calls']}"
-    return (row["trunk"], row["state"], calls, KNOWN_BY[row["auth"]], row["username"] or "-", " ".join(row["allowed_sources"]) or "anywhere",
-            row["pbx_domain"] or "(its address)", " ".join(row["dids"]) or "none")  # fmt: skip
+    return (
+        row["trunk"],
+        row["state"],
+        f"{row['in_progress']}/{row['max_calls']}",
+        KNOWN_BY[row["auth"]],
+        row["username"] or "-",
+        " ".join(row["allowed_sources"]) or "anywhere",
+        row["pbx_domain"] or "(its address)",
+        " ".join(row["dids"]) or "none",
+    )
 
 
 KNOWN_BY = {"digest": "password", "ip-allowlist": "address", "both": "password+address"}
 
-domain_option = click.option(
-    "--pbx-domain", type=Host(), metavar="HOST", help="Transfers go to sip:EXTENSION@HOST (default: where the call came from)."
-)
-limit_option = click.option(
-    "--max-calls", type=click.IntRange(1, 1000), metavar="N", help="Calls at a time, 1 to 1000 (default 10)."
-)
+DOMAIN_HELP = "Transfers go to sip:EXTENSION@HOST (default: where the call came from)."
+domain_option = click.option("--pbx-domain", type=Host(), metavar="HOST", help=DOMAIN_HELP)
+limit_option = click.option("--max-calls", type=click.IntRange(1, 1000), metavar="N", help="Calls at a time (default 10).")
 username_option = click.option("--username", type=Word(), metavar="U", help="Digest username (default: generated).")
 
 
 @command.command()
 @click.argument("name", type=Word())
-@click.option(
-    "--allow", multiple=True, type=Source(), metavar="CIDR", help="Calls must come from this address or network; repeatable."
-)
+@click.option("--allow", multiple=True, type=Source(), metavar="CIDR", help="Calls must come from here; repeatable.")
 @click.option("--no-digest", is_flag=True, help="No password: known by --allow alone.")
 @domain_option
 @username_option
@@ -127,9 +89,18 @@ username_option = click.option("--username", type=Word(), metavar="U", help="Dig
 @state_options
 @json_option
 def add(
-    name: str, allow: tuple[str, ...], no_digest: bool, pbx_domain: str | None, username: str | None, max_calls: int | None, workspace: str | None,
-    state: str | None, config: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    name: str,
+    *,
+    allow: tuple[str, ...],
+    no_digest: bool,
+    pbx_domain: str | None,
+    username: str | None,
+    max_calls: int | None,
+    workspace: str | None,
+    state: str | None,
+    config: str | None,
+    as_json: bool,
+) -> None:
     """Connect a PBX.  Prints its username and a password of 24 characters, this once.
 
     \b
@@ -144,9 +115,15 @@ def add(
     owner = workspace_of(tenancy, workspace)
     sources = tuple(dict.fromkeys(allow))
     trunk = Trunk(
-        name, owner.id, name, pbx_domain or "", "" if no_digest else username or new_username(), auth_of(not no_digest, sources), sources,
+        name,
+        owner.id,
+        name,
+        pbx_domain or "",
+        "" if no_digest else username or new_username(),
+        auth_of(not no_digest, sources),
+        sources,
         max_calls=max_calls or 10,
-    )  # fmt: skip
+    )
     check(trunk, tenancy)
     password = here.repository.add_trunk(trunk, settings(state, config).sip.realm)
     settle(here)
@@ -167,9 +144,19 @@ def add(
 @state_options
 @json_option
 def change(
-    name: str, allow: tuple[str, ...], disallow: tuple[str, ...], digest: bool | None, activate: bool | None, pbx_domain: str | None,
-    username: str | None, max_calls: int | None, state: str | None, config: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    name: str,
+    *,
+    allow: tuple[str, ...],
+    disallow: tuple[str, ...],
+    digest: bool | None,
+    activate: bool | None,
+    pbx_domain: str | None,
+    username: str | None,
+    max_calls: int | None,
+    state: str | None,
+    config: str | None,
+    as_json: bool,
+) -> None:
     """Change a trunk; what is not given stays.  A new --username gets a new password, printed once.
 
     \b
@@ -189,10 +176,14 @@ def change(
     if username and not wants_digest:
         raise click.UsageError(f"trunk {old.name} has no password; give --digest with --username")
     new = attrs.evolve(
-        old, allowed_sources=sources, auth=auth_of(wants_digest, sources), pbx_domain=pbx_domain or old.pbx_domain,
-        username=(username or old.username or new_username()) if wants_digest else "", max_calls=max_calls or old.max_calls,
+        old,
+        allowed_sources=sources,
+        auth=auth_of(wants_digest, sources),
+        pbx_domain=pbx_domain or old.pbx_domain,
+        username=(username or old.username or new_username()) if wants_digest else "",
+        max_calls=max_calls or old.max_calls,
         active=old.active if activate is None else activate,
-    )  # fmt: skip
+    )
     check(new, tenancy)
     password = here.repository.change_trunk(old, new, settings(state, config).sip.realm)
     settle(here)
