@@ -10,20 +10,25 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.ssl import CertificateOptions, Certificate, trustRootFromCertificates
+from twisted.internet.ssl import Certificate, CertificateOptions, optionsForClientTLS, trustRootFromCertificates
 from zope.interface import implementer
 
 from smartalex.counters import Counters
+from smartalex.errors import RemoteError
 from smartalex.interfaces import IMediaSink, ISynthesisConsumer, ISynthesizer
 from smartalex.media.frame import PCM8K
-from smartalex.media.wav import write_wav
-from smartalex.phone.script import Script
+from smartalex.media.resample import resample
+from smartalex.phone.pbx import PLANS, Notify, Plan
+from smartalex.phone.recorder import Recorder
+from smartalex.phone.report import Result
+from smartalex.phone.script import Item, Script
+from smartalex.rtp.leg import CODECS
 from smartalex.rtp.plane import Leg, MediaParams, MediaPlane, PlaneOptions
 from smartalex.sdp import negotiation
 from smartalex.sdp.description import SessionDescription
 from smartalex.sip.digest import DigestClient, Secret
 from smartalex.sip.headers import NameAddr, Peer
-from smartalex.sip.layer import TransactionLayer
+from smartalex.sip.layer import ServerTransaction, TransactionLayer
 from smartalex.sip.message import Request, Response
 from smartalex.sip.session import Session, SessionListener
 from smartalex.sip.timers import TimerQueue
@@ -31,45 +36,39 @@ from smartalex.sip.transport import Transports
 from smartalex.sip.ua import InviteOptions, UserAgent, UserAgentOptions
 from smartalex.sip.uri import Uri
 
-
-@attrs.frozen
-class Item:
-    """Something the caller does in its turn: kind 'say', 'wav' (pcm) or 'dtmf'."""
-
-    kind: str
-    text: str
-    pcm: bytes = attrs.field(repr=False, default=b"")
+SPEAKS = tuple(CODECS)
+"""Codecs by encoding name, as this phone offers them."""
 
 
 @attrs.frozen
 class Target:
-    """Whom to call and as whom."""
+    """Whom to call and as whom; `peer` is numeric, `uri` may hold a name.
+
+    Over TLS the peer must show `certificate` (PEM), or one that the system trusts
+    for the name in `uri`; `insecure` takes any.
+    """
 
     uri: Uri
     peer: Peer
-    username: str
-    secret: Secret
+    username: str = ""
+    secret: Secret = attrs.field(factory=Secret)
     caller: str = "+15550001111"
-    certificate: Path | None = None  # trusted for TLS; None trusts nobody unless insecure
+    certificate: Path | None = None
+    insecure: bool = False
 
 
-@attrs.define
-class Result:
-    status: int = 0
-    reason: str = ""
-    answer_ms: int | None = None
-    first_audio_ms: int | None = None
-    codec: str = ""
-    refer_to: str | None = None
-    transferred_to: str | None = None
-    ended_by: str = ""
-    duration_s: float = 0.0
-    mos: float | None = None
-    call_id: str = ""
+@attrs.frozen
+class PhoneOptions:
+    """`refer_answers` are keys of `pbx.PLANS`, one for each REFER, the last for all further ones; `record` a path or ''."""
 
-    @property
-    def ok(self) -> bool:
-        return self.status == 200 and self.ended_by in ("agent", "caller")
+    codecs: tuple[str, ...] = SPEAKS
+    refer_answers: tuple[str, ...] = ("accept",)
+    record: str = ""
+    ports: tuple[int, int] = (40000, 49000)
+
+
+Show = Callable[[str, str], None]
+"""(who, text): 'phone', 'caller', 'pbx', or 'speech' with how long the other side has just spoken."""
 
 
 async def render(synthesizer: ISynthesizer, voice: str, text: str) -> bytes:
@@ -88,57 +87,18 @@ async def render(synthesizer: ISynthesizer, voice: str, text: str) -> bytes:
     return bytes(pcm)
 
 
-@implementer(IMediaSink)
-class Phone(SessionListener):
-    """`show(who, text)` gets what happens as it happens; `call` returns a Result."""
+class Line:
+    """The phone's user agent and media plane; one call at a time."""
 
-    def __init__(self, reactor: Any, codecs: Sequence[str], show: Callable[[str, str], None]) -> None:
-        self.reactor = reactor
-        self.result = Result()
-        self._show = show
-        self._codecs = tuple(codecs)
-        self._done: Deferred[None] = Deferred()
-        self._items: list[Item] = []
-        self._script = Script(0)
-        self._started = reactor.seconds()
-        self._answered = 0.0
-        self._over = False
-        self._agent_speaking = False
-        self._heard, self._spoken = bytearray(), bytearray()
-        self._voice = bytearray()
+    def __init__(self, reactor: Any, phone: Phone, ports: tuple[int, int]) -> None:
         counters = Counters()
         self.transports = Transports(reactor, counters)
         self.timers = TimerQueue(reactor)
-        self.ua = UserAgent(TransactionLayer(self.transports, self.timers, counters, reactor.seconds), os.urandom, counters, UserAgentOptions())
-        self.ua.owner = self  # type: ignore[assignment]
-        self.plane = MediaPlane(reactor, PlaneOptions(ports=(40000, 49000)), self, counters, secrets.randbits)
-        self.leg: Leg
-
-    # ------------------------------------------------------------------ one call
-
-    async def call(self, target: Target, items: Sequence[Item], max_s: float) -> Result:
-        self._items = list(items)
-        self._script = Script(len(items))
-        address = self.transports.route_to(target.peer.host)
-        self.transports.listen_udp(address, 0)
-        self.plane.start()
-        self.leg = self.plane.open()
-        self.leg.user = self
-        self._capabilities = negotiation.Capabilities(self._codecs)
-        local = negotiation.Local(address, self.leg.local_port, secrets.randbits(31), 1)
-        if target.peer.transport == "tls":
-            self.transports.client_context = tls_context(target.certificate)
-        caller = NameAddr("", Uri("sip", target.caller, host=address))
-        digest = DigestClient(target.username, target.secret, lambda: secrets.token_hex(8)) if target.username else None
-        options = InviteOptions(target.uri, target.peer, caller, NameAddr("", target.uri), negotiation.offer(self._capabilities, local), (), digest)
-        self._started = self.reactor.seconds()
-        self._session = self.ua.invite(options, self)
-        self.result.call_id = self._session.call_id
-        limit = self.reactor.callLater(max_s, self._hang_up, "timeout")
-        await self._done
-        if limit.active():
-            limit.cancel()
-        return self.result
+        layer = TransactionLayer(self.transports, self.timers, counters, reactor.seconds)
+        self.ua = UserAgent(layer, os.urandom, counters, UserAgentOptions("SmartAlex phone"))
+        self.ua.owner = phone
+        layer.user = HardOfHearing(self.ua, phone.loses)
+        self.plane = MediaPlane(reactor, PlaneOptions(ports=ports), phone, counters, secrets.randbits)
 
     async def close(self) -> None:
         self.plane.stop()
@@ -147,12 +107,87 @@ class Phone(SessionListener):
             if closing is not None:
                 await closing
 
-    def record(self, path: str) -> None:
-        """Both directions as stereo: left what we said, right what we heard."""
-        size = max(len(self._spoken), len(self._heard)) // 2 * 2
-        left, right = (bytes(track) + bytes(size - len(track)) for track in (self._spoken, self._heard))
-        frames = b"".join(left[i : i + 2] + right[i : i + 2] for i in range(0, size, 2))
-        write_wav(path, frames, 8000, 2)
+
+class HardOfHearing:
+    """Stands before the user agent and loses the requests that `loses` names: the peer gets no answer to them."""
+
+    def __init__(self, ua: UserAgent, loses: Callable[[Request], bool]) -> None:
+        self._loses = loses
+        self._ua = ua
+        self.on_ack = ua.on_ack
+        self.on_stray_response = ua.on_stray_response
+
+    def on_request(self, transaction: ServerTransaction, request: Request) -> None:
+        if not self._loses(request):
+            self._ua.on_request(transaction, request)
+
+    def token(self) -> str:
+        return secrets.token_hex(8)
+
+
+@implementer(IMediaSink)
+class Phone(SessionListener):
+    """`show` gets what happens as it happens; `call` returns the Result."""
+
+    def __init__(self, reactor: Any, options: PhoneOptions, show: Show) -> None:
+        self.reactor = reactor
+        self.result = Result()
+        self.said: list[str] = []
+        self.leg: Leg
+        self._options = options
+        self._show = show
+        self._line = Line(reactor, self, options.ports)
+        self._plans = [PLANS[name] for name in options.refer_answers]
+        self._capabilities = negotiation.Capabilities(options.codecs)
+        self._local: negotiation.Local
+        self._session: Session | None = None
+        self._done: Deferred[None] = Deferred()
+        self._items: list[Item] = []
+        self._script = Script(0)
+        self._recorder: Recorder | None = None
+        self._started = self._answered = 0.0
+        self._over = False
+        self._voice = bytearray()
+
+    # ------------------------------------------------------------------ one call
+
+    async def call(self, target: Target, items: Sequence[Item], max_s: float) -> Result:
+        """Place it and stay until it has ended, `max_s` seconds after the INVITE at the latest."""
+        line = self._line
+        self._items, self._script = list(items), Script(len(items))
+        address = line.transports.route_to(target.peer.host)
+        line.transports.listen_udp(address, 0)
+        if target.peer.transport == "tls":
+            line.transports.client_context = tls_context(target)
+        line.plane.start()
+        self.leg = line.plane.open()
+        self._local = negotiation.Local(address, self.leg.local_port, secrets.randbits(31), 1)
+        self._started = self.reactor.seconds()
+        limit = self.reactor.callLater(max_s, self.hang_up, "timeout")
+        self._session = line.ua.invite(self._invitation(target), self)
+        self.result.call_id = self._session.call_id
+        await self._done
+        if limit.active():
+            limit.cancel()
+        return self.result
+
+    async def close(self) -> None:
+        await self._line.close()
+
+    def hang_up(self, by: str) -> None:
+        """BYE, or CANCEL where it still rings."""
+        if self._session is not None and not self._over:
+            self.result.ended_by = by
+            if not self._answered:
+                self.result.reason = "it rang, and nobody answered in time" if by == "timeout" else "given up before the answer"
+            self._session.hangup()
+            self._end(by)
+
+    def _invitation(self, target: Target) -> InviteOptions:
+        caller = NameAddr("", Uri("sip", target.caller, host=_bracketed(self._local.address)))
+        digest = DigestClient(target.username, target.secret, lambda: secrets.token_hex(8)) if target.username else None
+        body = negotiation.offer(self._capabilities, self._local)
+        return InviteOptions(target.uri, target.peer, caller, NameAddr("", target.uri), body, (), digest)
 
     # ------------------------------------------------------------------ SIP
 
@@ -167,52 +202,98 @@ class Phone(SessionListener):
             self._show("phone", f"{response.status} {response.reason}")
 
     def on_answered(self, session: Session, response: Response) -> None:
-        agreed = negotiation.accept(SessionDescription.parse(response.body), self._capabilities)
-        params = MediaParams(agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms)
-        self.leg.set_remote(agreed.remote_address, agreed.remote_port, params)
         session.ack()
+        try:
+            agreed = negotiation.accept(SessionDescription.parse(response.body), self._capabilities)
+            self._connect(agreed)
+            self._recorder = Recorder(self._options.record, self.leg.rate) if self._options.record else None
+        except (RemoteError, OSError) as error:
+            self.result.reason = str(error)
+            session.hangup()
+            return
         self._answered = self.reactor.seconds()
         self.result.status, self.result.codec = 200, agreed.codec
         self.result.answer_ms = round((self._answered - self._started) * 1000)
         self._show("phone", f"answered after {self.result.answer_ms} ms, {agreed.codec}")
 
+    def _connect(self, agreed: negotiation.Agreed) -> None:
+        sending = agreed.direction in ("sendrecv", "sendonly")
+        params = MediaParams(agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms, sending)
+        self.leg.set_remote(agreed.remote_address, agreed.remote_port, params)
+        self._takes_keys = agreed.dtmf_payload_type is not None
+
+    def on_reinvite(self, session: Session, body: bytes) -> bytes | None:
+        self._local = attrs.evolve(self._local, version=self._local.version + 1)
+        if not body:
+            return negotiation.offer(self._capabilities, self._local)
+        agreed, answer = negotiation.answer(SessionDescription.parse(body), self._capabilities, self._local)
+        self._connect(agreed)
+        return answer
+
     def on_failed(self, session: Session, response: Response | None) -> None:
         self.result.status = response.status if response else 0
-        self.result.reason = response.reason if response else "no answer"
-
-    def on_refer(self, session: Session, refer_to: NameAddr, request: Request) -> bool:
-        self.result.refer_to = str(refer_to.uri)
-        number = refer_to.uri.user_text
-        self._show("phone", f"asked to transfer to {number}; ringing it")
-        later = self.reactor.callLater
-        later(0.1, lambda: self._over or session.notify_refer(180, "Ringing", final=False))
-        later(0.6, self._connect, session, number)
-        return True
-
-    def _connect(self, session: Session, number: str) -> None:
-        if not self._over:
-            self.result.transferred_to = number
-            self._show("phone", f"connected to {number}")
-            session.notify_refer(200, "OK", final=True)
+        self.result.reason = response.reason if response else "nobody answers at that address"
 
     def on_ended(self, session: Session, cause: str, request: Request | None) -> None:
-        self._end({"bye": "agent", "local": self.result.ended_by or "caller"}.get(cause, cause))
-
-    def _hang_up(self, by: str) -> None:
-        self.result.ended_by = by
-        self._session.hangup()
-        self._end(by)
+        if cause == "transport" and not self.result.reason:
+            self.result.reason = "the connection is gone" if self._answered else "no connection to that address"
+        self._end({"bye": "agent", "local": self.result.ended_by or "caller", "failed": ""}.get(cause, "transport"))
 
     def _end(self, by: str) -> None:
         if self._over:
             return
         self._over = True
-        self.result.ended_by = by
+        result = self.result
+        result.ended_by = by
         if self._answered:
-            self.result.duration_s = round(self.reactor.seconds() - self._answered, 2)
-            self.result.mos = self.leg.stats().mos
+            result.duration_s = round(self.reactor.seconds() - self._answered, 2)
+            result.speech_heard_s = self._script.heard_ms / 1000
+            result.rtp = attrs.asdict(self.leg.stats())
+            result.mos = result.rtp["mos"] if result.rtp["packets_received"] else None
         self.leg.close()
-        self.reactor.callLater(0.3, self._done.callback, None)  # let the answer to the BYE go out
+        self._stop_recording()
+        self.reactor.callLater(0.3, self._done.callback, None)  # let the BYE and its answer go out
+
+    # ------------------------------------------------------------------ the PBX's part
+
+    def loses(self, request: Request) -> bool:
+        """Whether this request is to go unanswered."""
+        if request.method != "REFER" or self._plans[0].answer:
+            return False
+        try:
+            self._referred(NameAddr.parse(request.headers.get("Refer-To") or ""))
+        except RemoteError:
+            return False
+        return True
+
+    def on_refer(self, session: Session, refer_to: NameAddr, request: Request) -> bool:
+        plan, number = self._referred(refer_to)
+        if plan.answer != 202:
+            self._show("pbx", f"refuses to transfer: {plan.answer}")
+            self._script.release()
+            return False
+        for notify in plan.notifies:
+            self.reactor.callLater(notify.after_s, self._notify, session, notify, number)
+        return True
+
+    def _referred(self, refer_to: NameAddr) -> tuple[Plan, str]:
+        plan = self._plans.pop(0) if len(self._plans) > 1 else self._plans[0]
+        number = refer_to.uri.user_text or ""
+        self.result.refer_to = str(refer_to.uri)
+        self.result.transfers.append({"to": number, "outcome": plan.outcome})
+        self._script.hold()
+        self._show("pbx", f"is asked to transfer to {number}" + ("" if plan.answer else ", and does not answer"))
+        return plan, number
+
+    def _notify(self, session: Session, notify: Notify, number: str) -> None:
+        if self._over:
+            return
+        self._show("pbx", notify.shown.format(to=number))
+        if notify.final and notify.status < 300:
+            self.result.transferred_to = number
+        elif notify.final:
+            self._script.release()
+        session.notify_refer(notify.status, notify.reason, notify.final)
 
     # ------------------------------------------------------------------ audio
 
@@ -222,33 +303,57 @@ class Phone(SessionListener):
                 self._frame(pcm)
 
     def on_dtmf(self, leg: Leg, digit: str, duration_ms: int) -> None:
-        self._show("agent", f"key {digit}")
+        self._show("phone", f"hears key {digit}")
 
     def _frame(self, pcm: bytes) -> None:
-        self._heard += pcm
-        spoken, self._voice = bytes(self._voice[: len(pcm)]), self._voice[len(pcm) :]
-        self._spoken += spoken + bytes(len(pcm) - len(spoken))
+        self._record(pcm)
         before = self._script.heard_ms
         step = self._script.frame(pcm, self.leg.queued_ms > 0)
-        if before == 0 and self._script.heard_ms and self.result.first_audio_ms is None:
+        if before == 0 and self._script.heard_ms:
             self.result.first_audio_ms = round((self.reactor.seconds() - self._answered) * 1000)
+        if self._script.spoke_ms:
+            self._show("speech", f"{self._script.spoke_ms / 1000:.1f} s")
         if step == "next":
-            self._next()
+            self._next(self._items.pop(0))
         elif step == "give up":
-            self._hang_up("caller")
+            self.hang_up("caller")
 
-    def _next(self) -> None:
-        item = self._items.pop(0)
-        self._show("caller", item.text if item.kind == "say" else f"[{item.kind} {item.text}]")
-        if item.kind == "dtmf":
+    def _next(self, item: Item) -> None:
+        self.said.append(item.text if item.kind == "say" else f"[{item.kind} {item.text}]")
+        self._show("caller", self.said[-1])
+        if item.kind != "dtmf":
+            pcm = resample(item.pcm, 8000, self.leg.rate)
+            self.leg.play(pcm)
+            self._voice += pcm
+        elif self._takes_keys:
             self.leg.send_dtmf(item.text)
         else:
-            self.leg.play(item.pcm)
-            self._voice += item.pcm
+            self._show("phone", "the other side takes no keys (RFC 4733 was not agreed)")
+
+    def _record(self, heard: bytes) -> None:
+        """What left in the tick that brought `heard`: the leg sends before it hears."""
+        said, self._voice = self._voice[: len(heard)], self._voice[len(heard) :]
+        if self._recorder is not None:
+            try:
+                self._recorder.frame(bytes(said).ljust(len(heard), b"\0"), heard)
+            except OSError as error:
+                self._show("phone", f"the recording stops: {error}")
+                self._stop_recording()
+
+    def _stop_recording(self) -> None:
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.close()
 
 
-def tls_context(certificate: Path | None) -> CertificateOptions:
-    """Trusts exactly this certificate; without one the peer is not verified."""
-    if certificate is None:
+def tls_context(target: Target) -> Any:
+    """What the transport wants for dialling this target."""
+    if target.insecure:
         return CertificateOptions(verify=False)
-    return CertificateOptions(trustRoot=trustRootFromCertificates([Certificate.loadPEM(certificate.read_bytes())]))
+    if target.certificate is not None:
+        return CertificateOptions(trustRoot=trustRootFromCertificates([Certificate.loadPEM(target.certificate.read_bytes())]))
+    return optionsForClientTLS(target.uri.host.strip("[]"))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -180,6 +180,14 @@ class Repository:
             story = connection.execute(select(events).where(events.c.call == row["id"]).order_by(events.c.seq)).mappings()
             return {**row, "events": [{"at": e["at"], "kind": e["kind"], **e["data"]} for e in story]}
 
+    def story_since(self, sip_call_id: str, since: float, seq: int) -> list[dict[str, Any]]:
+        """Events beyond number `seq` of a call that began after `since` (Unix seconds), for following it while it lasts."""
+        calls, events = schema.call, schema.call_event
+        mine = select(calls.c.id).where((calls.c.started_at >= since) & (calls.c.sip_call_id == sip_call_id))
+        query = select(events).where(events.c.call.in_(mine) & (events.c.seq > seq)).order_by(events.c.seq)
+        with self.engine.connect() as connection:
+            return [{"call": e["call"], "seq": e["seq"], "kind": e["kind"], **e["data"]} for e in connection.execute(query).mappings()]
+
     # ------------------------------------------------------------------ messages
 
     def add_message(self, values: Mapping[str, Any]) -> None:
