@@ -25,23 +25,23 @@ class Node(Section):
 
 
 class Sip(Section):
-    port: int = Field(5060, ge=1, le=65535)
-    tls_port: int = Field(5061, ge=1, le=65535)
+    port: int = Field(default=5060, ge=1, le=65535)
+    tls_port: int = Field(default=5061, ge=1, le=65535)
     transports: tuple[Literal["udp", "tcp", "tls"], ...] = ("udp", "tcp", "tls")
-    realm: str = Field("smartalex", min_length=1, pattern=r'^[^"\\]+$')
+    realm: str = Field(default="smartalex", min_length=1, pattern=r'^[^"\\]+$')
     digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = ("MD5", "SHA-256")
-    nonce_lifetime_s: float = Field(60.0, ge=5, le=3600)
+    nonce_lifetime_s: float = Field(default=60.0, ge=5, le=3600)
     tls_certificate: str = ""
     tls_key: str = ""
-    answer_limit_s: float = Field(3.0, gt=0, le=30)
-    refer_timeout_s: float = Field(30.0, ge=1, le=300)
-    ring_limit_s: float = Field(60.0, ge=1, le=600)
+    answer_limit_s: float = Field(default=3.0, gt=0, le=30)
+    refer_timeout_s: float = Field(default=30.0, ge=1, le=300)
+    ring_limit_s: float = Field(default=60.0, ge=1, le=600)
 
 
 class Rtp(Section):
     ports: str = "10000-60000"
     symmetric: bool = True
-    quarantine_s: float = Field(30.0, ge=0, le=600)
+    quarantine_s: float = Field(default=30.0, ge=0, le=600)
 
     @field_validator("ports")
     @classmethod
@@ -59,13 +59,13 @@ class Rtp(Section):
 
 class Http(Section):
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=1, le=65535)
+    port: int = Field(default=8080, ge=1, le=65535)
 
 
 class Limits(Section):
-    max_calls: int = Field(200, ge=1, le=100_000)
-    drain_timeout_s: float = Field(30.0, ge=0)
-    retry_after_s: int = Field(10, ge=1, le=3600)
+    max_calls: int = Field(default=200, ge=1, le=100_000)
+    drain_timeout_s: float = Field(default=30.0, ge=0)
+    retry_after_s: int = Field(default=10, ge=1, le=3600)
 
 
 class Store(Section):
@@ -82,7 +82,7 @@ class Log(Section):
 
 
 class Messages(Section):
-    max_seconds: int = Field(180, ge=5, le=3600)
+    max_seconds: int = Field(default=180, ge=5, le=3600)
 
 
 class Config(Section):

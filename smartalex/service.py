@@ -39,6 +39,7 @@ from smartalex.media.tone import beep
 from smartalex.media.vad import Vad
 from smartalex.rtp.plane import MediaPlane, PlaneOptions
 from smartalex.sip.digest import NonceSource
+from smartalex.sip.headers import Peer
 from smartalex.sip.layer import TransactionLayer
 from smartalex.sip.timers import TimerQueue
 from smartalex.sip.transport import TransportOptions, Transports
@@ -115,7 +116,10 @@ class SmartAlexService(Service):
         self.layer = TransactionLayer(self.transports, self.timers, self.counters, time.monotonic)
         self.agent = UserAgent(self.layer, os.urandom, self.counters, UserAgentOptions())
         self.agent.owner = self.switchboard
-        self.switchboard.address_for = lambda peer: self.transports.advertised(peer.transport, peer)[0]
+        self.switchboard.address_for = self._address_for
+
+    def _address_for(self, peer: Peer) -> str:
+        return self.transports.advertised(peer.transport, peer)[0]
 
     def _listen(self) -> None:
         config = self.config
@@ -130,7 +134,10 @@ class SmartAlexService(Service):
             self._bind("sip.tls_port", "TLS", sip.tls_port, lambda: self.transports.listen_tls(host, sip.tls_port, context))
         web = site(self.counters, self._gauges, lambda: self.ready)
         self._http = self._bind(
-            "http.port", "HTTP", config.http.port, lambda: self.reactor.listenTCP(config.http.port, web, interface=config.http.host)
+            "http.port",
+            "HTTP",
+            config.http.port,
+            lambda: self.reactor.listenTCP(config.http.port, web, interface=config.http.host),
         )
 
     def _bind(self, option: str, what: str, port: int, listen: Callable[[], Any]) -> Any:
@@ -162,7 +169,9 @@ class SmartAlexService(Service):
         ready = self._addresses()
         (self.state.folder / "run.json").write_text(json.dumps({k: v for k, v in ready.items() if k != "password"}))
         self._announce(ready)
-        self.log.info("taking calls on {host}, SIP {sip}, TLS {tls}", host=ready["host"], sip=ready["sip_port"], tls=ready["tls_port"])
+        self.log.info(
+            "taking calls on {host}, SIP {sip}, TLS {tls}", host=ready["host"], sip=ready["sip_port"], tls=ready["tls_port"]
+        )
 
     def _failed(self, failure: Any) -> None:
         self.log.failure("the service could not start", failure)
@@ -186,7 +195,11 @@ class SmartAlexService(Service):
         known = self.state.repository.credentials()
         digest = Fenced(
             DigestAuthenticator(self.config.sip.realm, self.config.sip.digest_algorithms, known.get, self._nonces),
-            {t.id: AllowlistAuthenticator((t.id, s) for s in t.allowed_sources) for t in tenancy.trunks.values() if t.auth == "both"},
+            {
+                t.id: AllowlistAuthenticator((t.id, s) for s in t.allowed_sources)
+                for t in tenancy.trunks.values()
+                if t.auth == "both"
+            },
         )
         return FirstOf([AllowlistAuthenticator(sources), digest]) if sources else digest
 
@@ -204,7 +217,11 @@ class SmartAlexService(Service):
     def _sounds(self, language: str) -> MessageSounds:
         clip = self.prompts.clip
         return MessageSounds(
-            clip("take-message", language), beep(), clip("message-saved", language), clip("message-empty", language), clip("message-trouble", language)
+            clip("take-message", language),
+            beep(),
+            clip("message-saved", language),
+            clip("message-empty", language),
+            clip("message-trouble", language),
         )
 
     def _gauges(self) -> dict[str, float]:

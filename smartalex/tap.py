@@ -40,7 +40,7 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> SmartAlexService:
     """The service for `twistd`; wrong configuration ends in one sentence instead of a traceback."""
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: PLC0415 (not before it is installed)
 
     overrides = {"node.state_dir": options["state"]} if options["state"] else {}
     try:
@@ -53,21 +53,21 @@ def makeService(options: Options) -> SmartAlexService:
 def run(config: Config, announce: Announce) -> int:
     """Run the service in the foreground on uvloop until SIGTERM or SIGINT; returns the exit status."""
     reactor_plugin.install()
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: PLC0415 (not before it is installed)
 
     start_logging(config, sys.stderr)
     service = SmartAlexService(reactor, config, announce)
     service.privilegedStartService()
-    reactor.callWhenRunning(service.startService)  # type: ignore[attr-defined]
-    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.callWhenRunning(service.startService)
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
     return service.exit_status
 
 
 def react(main: Callable[[Any], Awaitable[int]]) -> None:
     """Run `main(reactor)` on uvloop and leave with the exit status it returns."""
     reactor_plugin.install()
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: PLC0415 (not before it is installed)
 
     async def to_exit(_: Any) -> None:
         raise SystemExit(await main(reactor))

@@ -30,7 +30,9 @@ class AllowlistAuthenticator:
         try:
             net = ip_network(source)
         except ValueError as error:
-            raise ConfigurationError(f"allowed source {source!r}: {error}; write an address or a network such as 192.0.2.0/24") from None
+            raise ConfigurationError(
+                f"allowed source {source!r}: {error}; write an address or a network such as 192.0.2.0/24"
+            ) from None
         shift = net.max_prefixlen - net.prefixlen
         owners = self._nets.setdefault((net.version, net.prefixlen), {})
         if owners.setdefault(int(net.network_address) >> shift, trunk_id) != trunk_id:

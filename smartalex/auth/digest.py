@@ -50,7 +50,9 @@ class DigestAuthenticator:
         trunk_id, known = found or (None, self._nobody)
         right = verify(given, known.get(given.algorithm) or self._nobody[given.algorithm], attempt.method)
         if trunk_id is None or not right:
-            return Verdict(why=f"wrong password for {given.username[:40]}" if found else f"unknown username {given.username[:40]!r}")
+            return Verdict(
+                why=f"wrong password for {given.username[:40]}" if found else f"unknown username {given.username[:40]!r}"
+            )
         if not self._nonces.use(given.nonce, given.nc):
             return self._challenge(attempt, stale=True)
         return Verdict(trunk_id)

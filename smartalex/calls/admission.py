@@ -83,7 +83,9 @@ class Admission:
         if self.in_progress.total() >= self.max_calls:
             return Refused(503, "service full", f"all {self.max_calls} calls of this service are in use", trunk, retry_after=True)
         if self.in_progress[trunk.id] >= trunk.max_calls:
-            return Refused(503, "trunk full", f"all {trunk.max_calls} calls of trunk {trunk.name} are in use", trunk, retry_after=True)
+            return Refused(
+                503, "trunk full", f"all {trunk.max_calls} calls of trunk {trunk.name} are in use", trunk, retry_after=True
+            )
         return None
 
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smartalex.ai.runtime import Conversation
-from smartalex.calls import transfer
+from smartalex.calls import transfer as refer
 from smartalex.calls.admission import Accepted
 from smartalex.calls.lifecycle import LIFECYCLE, Action, Input, State
 from smartalex.calls.media import CallMedia
@@ -26,7 +26,7 @@ from smartalex.errors import RemoteError, SmartAlexError
 from smartalex.interfaces import ICallControl, ICounters, IMessageBox
 from smartalex.machine import step
 from smartalex.sip.headers import NameAddr
-from smartalex.sip.message import Request, Response
+from smartalex.sip.message import Request
 from smartalex.sip.session import Session, SessionListener
 from smartalex.tenants.directory import Extension
 
@@ -37,7 +37,7 @@ class CallOptions:
 
     refer_timeout_s: float = 30.0
     ring_limit_s: float = 60.0
-    message: MessageLimits = MessageLimits()
+    message: MessageLimits = MessageLimits()  # noqa: RUF009 (frozen)
 
 
 @attrs.frozen
@@ -90,7 +90,9 @@ class Call(SessionListener):
         self._cause = ""
         self._on_released: Callable[[Call], None] = lambda call: None
 
-    def start(self, media: CallMedia, conversation: Conversation, answer: bytes | None, on_released: Callable[[Call], None]) -> None:
+    def start(
+        self, media: CallMedia, conversation: Conversation, answer: bytes | None, on_released: Callable[[Call], None]
+    ) -> None:
         """Ring, prepare the agent, answer when it can speak.  `answer` is None for an INVITE without an offer."""
         self.media, self.conversation, self._on_released = media, conversation, on_released
         media.leg.user = self
@@ -119,7 +121,7 @@ class Call(SessionListener):
         """Our own code failed while hearing a frame: say so in the record, and take a message rather than be silent."""
         self.log.failure("call {call} failed on a frame", failure, call=self.record.id)
         self._plant.counters.count("calls.fault")
-        self.record.event("fault", {"flagged": "internal fault"}, {"error": failure.type.__name__})
+        self.record.event("fault", {"flagged": "internal fault"}, {"error": type(failure.value).__name__})
         if self.state is State.TALKING:
             self._input(Input.MESSAGE, "")
         else:
@@ -142,7 +144,9 @@ class Call(SessionListener):
             return self.media.local_offer()
         answer = self.media.local_answer(body)
         self.media.connect()
-        self.record.event("hold" if self.media.held else "media", data={"codec": self.media.agreed.codec if self.media.agreed else ""})
+        self.record.event(
+            "hold" if self.media.held else "media", data={"codec": self.media.agreed.codec if self.media.agreed else ""}
+        )
         return answer
 
     def on_ended(self, session: Session, cause: str, request: Request | None) -> None:
@@ -153,14 +157,14 @@ class Call(SessionListener):
         self._input(Input.PEER_GONE)
 
     def on_refer_accepted(self, session: Session) -> None:
-        self._refer_step(transfer.accepted())
+        self._refer_step(refer.accepted())
 
     def on_refer_progress(self, session: Session, status: int, reason: str, final: bool) -> None:
         self.record.event("transfer", data={"step": "progress", "status": status, "reason": reason[:80]})
-        self._refer_step(transfer.progress(status, final=final))
+        self._refer_step(refer.progress(status, final=final))
 
     def on_refer_lost(self, session: Session) -> None:
-        self._refer_step(transfer.progress(100, final=True))
+        self._refer_step(refer.progress(100, final=True))
 
     def on_info(self, session: Session, content_type: str, body: bytes) -> None:
         """SIP INFO is acknowledged by the session and means nothing yet."""
@@ -220,11 +224,11 @@ class Call(SessionListener):
         refer_to = f"<sip:{target.number}@{trunk.pbx_domain or bracketed(self.session.peer.host)}>"
         self.record.event("transfer", data={"step": "refer", "to": target.number, "name": target.name, "why": reason[:200]})
         self._plant.counters.count("transfer.refer")
-        self._start_deadline(transfer.Deadline.FIRST_SIGN)
+        self._start_deadline(refer.Deadline.FIRST_SIGN)
         try:
             self.session.refer(refer_to, None, headers=(("P-Asserted-Identity", str(self.caller.identity)),))
         except SmartAlexError as error:
-            self._refer_step(transfer.Step(Input.REFER_FAILED, str(error)))
+            self._refer_step(refer.Step(Input.REFER_FAILED, str(error)))
 
     def _leave_media(self, _: Any) -> None:
         self.record.event("transfer", data={"step": "accepted"})
@@ -306,7 +310,7 @@ class Call(SessionListener):
             return "cancelled"
         return "completed" if self.session.dialog is not None and self._cause not in FAILURES else "failed"
 
-    def _refer_step(self, taken: transfer.Step) -> None:
+    def _refer_step(self, taken: refer.Step) -> None:
         if taken.deadline is not None:
             self._start_deadline(taken.deadline)
         if taken.input is None:
@@ -315,15 +319,15 @@ class Call(SessionListener):
             self._stop_deadline()
         self._input(taken.input, taken.cause)
 
-    def _start_deadline(self, which: transfer.Deadline) -> None:
+    def _start_deadline(self, which: refer.Deadline) -> None:
         self._stop_deadline()
         options = self._plant.options
-        seconds = options.refer_timeout_s if which is transfer.Deadline.FIRST_SIGN else options.ring_limit_s
+        seconds = options.refer_timeout_s if which is refer.Deadline.FIRST_SIGN else options.ring_limit_s
         self._deadline = self._plant.clock.callLater(seconds, self._deadline_passed, which)
 
-    def _deadline_passed(self, which: transfer.Deadline) -> None:
+    def _deadline_passed(self, which: refer.Deadline) -> None:
         self._deadline = None
-        self._refer_step(transfer.deadline_passed(which))
+        self._refer_step(refer.deadline_passed(which))
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:

@@ -129,7 +129,12 @@ class MessageTaking:
     log = Logger()
 
     def __init__(
-        self, audio: IAudioOut, sounds: MessageSounds, writer: IMessageWriter, speech: Callable[[bytes], bool], limits: MessageLimits
+        self,
+        audio: IAudioOut,
+        sounds: MessageSounds,
+        writer: IMessageWriter,
+        speech: Callable[[bytes], bool],
+        limits: MessageLimits,
     ) -> None:
         self._audio = audio
         self._sounds = sounds

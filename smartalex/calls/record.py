@@ -26,7 +26,9 @@ class CallRecord:
 
     __slots__ = ("_answered", "_closed", "_now", "_record", "_seq", "_started", "_wall", "id")
 
-    def __init__(self, record: Callable[[CallEvent], None], wall: Callable[[], float], now: Callable[[], float], call_id: str) -> None:
+    def __init__(
+        self, record: Callable[[CallEvent], None], wall: Callable[[], float], now: Callable[[], float], call_id: str
+    ) -> None:
         self._record = record
         self._wall = wall
         self._now = now
@@ -49,7 +51,9 @@ class CallRecord:
 
     def answered(self, fields: Mapping[str, Any]) -> None:
         self._answered = self._now()
-        self.event("answer", {"answered_at": self._wall(), **fields}, {"after_ms": round((self._answered - self._started) * 1000)})
+        self.event(
+            "answer", {"answered_at": self._wall(), **fields}, {"after_ms": round((self._answered - self._started) * 1000)}
+        )
 
     def close(self, disposition: str, cause: str, fields: Mapping[str, Any] | None = None) -> None:
         """The 'end' event; `duration_s` counts from the answer (0 when there was none)."""

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from smartalex.ai.prompts import PromptBook
 from smartalex.ai.runtime import Conversation, ConversationOptions
 from smartalex.calls.admission import Accepted, Admission, Challenged, Refused
 from smartalex.calls.call import Call, Party, Plant
@@ -20,9 +21,10 @@ from smartalex.errors import RemoteError, ResourcesExhausted, SmartAlexError
 from smartalex.interfaces import AuthAttempt, Brief, CallEvent, Destination, IMediaSink
 from smartalex.rtp.plane import Leg, MediaPlane
 from smartalex.sdp.negotiation import Capabilities
-from smartalex.sip.headers import NameAddr
+from smartalex.sip.headers import NameAddr, Peer
 from smartalex.sip.message import Request
 from smartalex.sip.session import Session
+from smartalex.tenants.agent import Agent
 from smartalex.tenants.workspace import Workspace
 
 
@@ -30,8 +32,8 @@ from smartalex.tenants.workspace import Workspace
 class Voices:
     """How an accepted call gets its agent: `options(agent)` gives the backend chain and the greeting."""
 
-    options: Callable[[object], ConversationOptions]
-    prompts: object
+    options: Callable[[Agent], ConversationOptions]
+    prompts: PromptBook
 
 
 @attrs.frozen
@@ -70,7 +72,7 @@ class Switchboard:
         self.admission = admission
         self.calls: dict[str, Call] = {}
         self.plane: MediaPlane
-        self.address_for: Callable[[object], str] = lambda peer: "127.0.0.1"
+        self.address_for: Callable[[Peer], str] = lambda peer: "127.0.0.1"
         self.retry_after_s = 10
         self._plant = plant
         self._voices = voices
@@ -105,12 +107,15 @@ class Switchboard:
         if refused.trunk is not None or self._budget.take(session.peer.host, self._records.now()):
             record, caller = self._new_record(session)
             fields = invite_fields(session, caller)
-            record.open({**fields, "trunk": refused.trunk.name if refused.trunk else "", "status": refused.status, "detail": refused.detail})
+            trunk = refused.trunk.name if refused.trunk else ""
+            record.open({**fields, "trunk": trunk, "status": refused.status, "detail": refused.detail})
             record.close("refused", refused.why)
         else:
             self._plant.counters.count("calls.refusal_unrecorded")
-        headers = (("Retry-After", str(self.retry_after_s)),) if refused.retry_after else ()
-        session.reject(refused.status, headers=headers)
+        session.reject(refused.status, headers=self._retry_after() if refused.retry_after else ())
+
+    def _retry_after(self) -> tuple[tuple[str, str], ...]:
+        return (("Retry-After", str(self.retry_after_s)),)
 
     def _accept(self, session: Session, accepted: Accepted) -> None:
         record, caller = self._new_record(session)
@@ -123,7 +128,9 @@ class Switchboard:
         leg = None
         try:
             leg = self.plane.open(receive=receives)
-            media = CallMedia(leg, Capabilities(accepted.trunk.codecs), self.address_for(session.peer), new_session_id(self._records))
+            media = CallMedia(
+                leg, Capabilities(accepted.trunk.codecs), self.address_for(session.peer), new_session_id(self._records)
+            )
             answer = media.local_answer(session.request.body) if session.request.body else None
         except (RemoteError, ResourcesExhausted) as error:
             self._turn_down(session, record, error, leg)
@@ -142,16 +149,16 @@ class Switchboard:
         """The trunk was let in but this call cannot be: no common codec (488), no ports (503)."""
         if leg is not None:
             leg.close()
-        status, why, headers = 503, "no RTP ports", (("Retry-After", str(self.retry_after_s)),)
-        if isinstance(error, RemoteError):
-            status, why, headers = error.status, error.reason, ()
-        self._plant.counters.count("calls.refused", "media" if headers == () else "ports")
+        ours = not isinstance(error, RemoteError)
+        status, why = (error.status, error.reason) if isinstance(error, RemoteError) else (503, "no RTP ports")
+        self._plant.counters.count("calls.refused", "ports" if ours else "media")
         record.close("refused", why, {"status": status, "detail": str(error)})
-        session.reject(status, headers=headers)
+        session.reject(status, headers=self._retry_after() if ours else ())
 
     def _new_record(self, session: Session) -> tuple[CallRecord, Party]:
         records = self._records
-        return CallRecord(records.record, records.wall, records.now, new_id(records.wall(), records.tokens)), caller_of(session.request)
+        record = CallRecord(records.record, records.wall, records.now, new_id(records.wall(), records.tokens))
+        return record, caller_of(session.request)
 
     def _released(self, call: Call) -> None:
         if self.calls.pop(call.record.id, None) is None:
@@ -210,7 +217,11 @@ def caller_of(request: Request) -> Party:
             identity = NameAddr.parse(asserted[0])
         except RemoteError:
             pass  # a broken identity is no identity
-    return Party(printable(identity.uri.user_text or "", 64), printable(identity.display or ""), NameAddr(identity.display, identity.uri, ()))
+    return Party(
+        printable(identity.uri.user_text or "", 64),
+        printable(identity.display or ""),
+        NameAddr(identity.display, identity.uri, ()),
+    )
 
 
 def invite_fields(session: Session, caller: Party) -> dict[str, str]:
@@ -249,5 +260,6 @@ def brief_of(accepted: Accepted, caller: Party) -> Brief:
 def destinations(workspace: Workspace) -> tuple[Destination, ...]:
     """The directory as an agent may see it: ids and names, never numbers."""
     return tuple(
-        Destination(e.id, e.name, e.kind, e.department, e.aliases, e.pronunciation, e.digit) for e in workspace.directory.extensions
+        Destination(e.id, e.name, e.kind, e.department, e.aliases, e.pronunciation, e.digit)
+        for e in workspace.directory.extensions
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import attrs
 from sqlalchemy import insert
 
 from smartalex.store import credentials, schema
 from smartalex.store.repository import Repository
+from smartalex.tenants.directory import Extension
 
 GREETING = (
-    "Hello, this is Alex at Acme. Who would you like to speak to? "
-    "Say a name, or press 1 for sales, 2 for billing, 3 for support."
+    "Hello, this is Alex at Acme. Who would you like to speak to? Say a name, or press 1 for sales, 2 for billing, 3 for support."
 )
 
 DEPARTMENTS = (("reception", "100", "Reception", "0"), ("sales", "200", "Sales", "1"), ("billing", "300", "Billing", "2"),
@@ -40,13 +41,12 @@ def seed_demo(repository: Repository, realm: str) -> tuple[str, str, str]:
         trunk = dict(id="acme", workspace="demo", name="acme", pbx_domain="pbx.example.com", username=username)
         connection.execute(insert(schema.trunk).values(**trunk, codecs=["PCMU", "PCMA"], max_calls=1000))
         connection.execute(insert(schema.did), [dict(number=n, trunk="acme", agent=a) for n, a in DIDS])
-        departments = [_extension(i, number, name, "department", "", digit) for i, number, name, digit in DEPARTMENTS]
-        people = [_extension(i, number, name, "person", department, "") for i, number, name, department in PEOPLE]
+        departments = [_row(Extension(i, number, name, "department", digit=digit)) for i, number, name, digit in DEPARTMENTS]
+        people = [_row(Extension(i, number, name, department=department)) for i, number, name, department in PEOPLE]
         connection.execute(insert(schema.extension), departments + people)
         repository.changed(connection)
     return "acme", username, credentials.issue(repository.vault, "acme", username, realm)
 
 
-def _extension(id: str, number: str, name: str, kind: str, department: str, digit: str) -> dict[str, object]:
-    row = dict(id=id, workspace="demo", number=number, name=name, kind=kind, department=department, digit=digit)
-    return {**row, "aliases": ALIASES.get(id, []), "pronunciation": ""}
+def _row(extension: Extension) -> dict[str, object]:
+    return {**attrs.asdict(extension), "workspace": "demo", "aliases": ALIASES.get(extension.id, [])}

@@ -48,18 +48,32 @@ class Repository:
         extensions: dict[str, list[Extension]] = {}
         for row in rows["extension"]:
             extensions.setdefault(row["workspace"], []).append(
-                Extension(row["id"], row["number"], row["name"], row["kind"], row["department"], tuple(row["aliases"]), row["digit"], row["pronunciation"])
+                Extension(
+                    row["id"],
+                    row["number"],
+                    row["name"],
+                    row["kind"],
+                    row["department"],
+                    tuple(row["aliases"]),
+                    row["digit"],
+                    row["pronunciation"],
+                )
             )
         workspaces = {
-            r["id"]: Workspace(r["id"], r["name"], Directory(tuple(extensions.get(r["id"], ())), r["operator"])) for r in rows["workspace"]
+            r["id"]: Workspace(r["id"], r["name"], Directory(tuple(extensions.get(r["id"], ())), r["operator"]))
+            for r in rows["workspace"]
         }
         dids = tuple(Did(r["number"], r["trunk"], r["agent"]) for r in rows["did"])
-        return Tenancy(revision, workspaces, {r["id"]: _trunk(r) for r in rows["trunk"]}, dids, {r["id"]: _agent(r) for r in rows["agent"]})
+        return Tenancy(
+            revision, workspaces, {r["id"]: _trunk(r) for r in rows["trunk"]}, dids, {r["id"]: _agent(r) for r in rows["agent"]}
+        )
 
     def credentials(self) -> dict[str, tuple[str, Mapping[str, str]]]:
         """username -> (trunk id, HA1 by algorithm) of every active digest trunk."""
         with self.engine.connect() as connection:
-            trunks = connection.execute(select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.auth != "ip-allowlist")).all()
+            trunks = connection.execute(
+                select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.auth != "ip-allowlist")
+            ).all()
         return {username: (trunk_id, credentials.read(self.vault, trunk_id)) for trunk_id, username in trunks}
 
     def trunk_named(self, name: str) -> Trunk | None:
@@ -121,7 +135,9 @@ class Repository:
             connection.execute(delete(schema.extension).where(schema.extension.c.workspace == workspace_id))
             if rows:
                 connection.execute(insert(schema.extension), rows)
-            connection.execute(update(schema.workspace).where(schema.workspace.c.id == workspace_id).values(operator=directory.operator))
+            connection.execute(
+                update(schema.workspace).where(schema.workspace.c.id == workspace_id).values(operator=directory.operator)
+            )
             self.changed(connection)
 
     def in_progress(self) -> dict[str, int]:
@@ -150,7 +166,9 @@ class Repository:
         for start in range(0, len(ids), 500):
             chunk = ids[start : start + 500]
             table = schema.call_event
-            rows = connection.execute(select(table.c.call, func.max(table.c.seq)).where(table.c.call.in_(chunk)).group_by(table.c.call))
+            rows = connection.execute(
+                select(table.c.call, func.max(table.c.seq)).where(table.c.call.in_(chunk)).group_by(table.c.call)
+            )
             known.update({call: seq for call, seq in rows})
         return [event for event in events if event.seq > known.get(event.call, -1)]
 
@@ -186,7 +204,9 @@ class Repository:
         mine = select(calls.c.id).where((calls.c.started_at >= since) & (calls.c.sip_call_id == sip_call_id))
         query = select(events).where(events.c.call.in_(mine) & (events.c.seq > seq)).order_by(events.c.seq)
         with self.engine.connect() as connection:
-            return [{"call": e["call"], "seq": e["seq"], "kind": e["kind"], **e["data"]} for e in connection.execute(query).mappings()]
+            return [
+                {"call": e["call"], "seq": e["seq"], "kind": e["kind"], **e["data"]} for e in connection.execute(query).mappings()
+            ]
 
     # ------------------------------------------------------------------ messages
 

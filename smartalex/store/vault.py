@@ -22,7 +22,9 @@ def master_key(path: Path, *, create: bool) -> bytes:
     """The 32 bytes in `path` (mode 0600); made when `create`, else its absence is a ConfigurationError."""
     if not path.exists():
         if not create:
-            raise ConfigurationError(f"{path}: the vault's master key is missing; put it back, the secrets in the database cannot be read without it")
+            raise ConfigurationError(
+                f"{path}: the vault's master key is missing; put it back, the secrets in the database cannot be read without it"
+            )
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(os.urandom(32))
     if path.stat().st_mode & 0o077:

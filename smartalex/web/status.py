@@ -24,10 +24,10 @@ class Counted(Collector):
 
     def collect(self) -> Iterator[Metric]:
         families: dict[str, CounterMetricFamily] = {}
-        for (name, label), value in sorted(self._counters.values.items()):
+        for (name, label), total in sorted(self._counters.values.items()):
             metric = "smartalex_" + name.replace(".", "_")
             family = families.setdefault(metric, CounterMetricFamily(metric, f"Counted events: {name}", labels=["label"]))
-            family.add_metric([label], value)
+            family.add_metric([label], total)
         yield from families.values()
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"smartalex_{name}", name.replace("_", " "), value=value)

@@ -20,7 +20,15 @@ class Reading(TestCase):
         self.assertIs(transfer.progress(200, final=True).input, Input.REFER_DONE)
 
     def test_causes(self) -> None:
-        wanted = {486: "busy", 480: "no answer", 404: "not found", 603: "declined", 503: "unreachable", 501: "not supported", 401: "authentication wanted"}
+        wanted = {
+            486: "busy",
+            480: "no answer",
+            404: "not found",
+            603: "declined",
+            503: "unreachable",
+            501: "not supported",
+            401: "authentication wanted",
+        }
         for status, cause in wanted.items():
             self.assertEqual(transfer.progress(status, final=True), transfer.Step(Input.REFER_FAILED, cause))
 
