@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 SIP_ORDER = ["uri", "headers", "message", "framing", "digest", "timers", "transaction", "resolver", "transport", "layer",
-             "dialog", "session", "registration", "refer", "ua"]
+             "dialog", "invite", "refer", "session", "registration", "ua"]
 
 
 def imports_of(path: Path) -> list[tuple[int, str]]:

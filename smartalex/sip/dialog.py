@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import attrs
 
 from smartalex.errors import RemoteError
-from smartalex.sip.headers import NameAddr, Peer
+from smartalex.sip.headers import COOKIE, NameAddr, Peer
 from smartalex.sip.message import Headers, Request, Response
 from smartalex.sip.uri import Uri
 
@@ -29,21 +29,28 @@ class Dialog:
     remote_seq: int | None
 
     @classmethod
-    def of_uas(cls, request: Request, to_tag: str, first_seq: int) -> Dialog:
-        """From the INVITE we answer (RFC 3261 12.1.1)."""
+    def of_uas(cls, request: Request, to_tag: str) -> Dialog:
+        """From the INVITE we answer (RFC 3261 12.1.1); raises RemoteError(400) where no dialog can come of it."""
         contact = request.contact
         if contact is None:
-            raise RemoteError(400, "Missing Contact")
+            if request.via.branch.startswith(COOKIE):
+                raise RemoteError(400, "Missing Contact")
+            contact = request.from_  # RFC 2543 4.1: From is where it is then
         routes = tuple(request.headers.get_all("Record-Route"))
+        for route in routes:
+            NameAddr.parse(route)
         local = request.to.with_tag(to_tag)
-        return cls(request.call_id, local, request.from_, str(contact.uri), routes, first_seq, request.cseq.number)
+        return cls(request.call_id, local, request.from_, str(contact.uri), routes, 0, request.cseq.number)
 
     @classmethod
     def of_uac(cls, request: Request, response: Response) -> Dialog:
-        """From the response that made it (RFC 3261 12.1.2): the route set is turned round."""
-        contact = response.contact
-        routes = tuple(reversed(response.headers.get_all("Record-Route")))
-        target = str(contact.uri) if contact is not None else request.uri
+        """From the response that made it (RFC 3261 12.1.2): the route set is turned round.
+
+        What cannot be read of it is left out: the call is up, and has to be ended somehow.
+        """
+        contacts = _readable(response.headers.get_all("Contact"))
+        routes = tuple(reversed(_readable(response.headers.get_all("Record-Route"))))
+        target = str(NameAddr.parse(contacts[0]).uri) if contacts else request.uri
         return cls(request.call_id, request.from_, response.to, target, routes, request.cseq.number, None)
 
     @property
@@ -86,6 +93,17 @@ class Dialog:
         return str(NameAddr.parse(self.route_set[0]).uri), (*self.route_set[1:], f"<{self.target}>")
 
 
+def _readable(addresses: list[str]) -> list[str]:
+    good = []
+    for text in addresses:
+        try:
+            NameAddr.parse(text)
+        except RemoteError:
+            continue
+        good.append(text)
+    return good
+
+
 def is_address(host: str) -> bool:
     """True for a numeric IPv4 or (bracketed) IPv6 address."""
     try:
@@ -102,7 +120,8 @@ def peer_of(uri: Uri, came_from: Peer, request: Request | None) -> Peer:
     (its Via names another address than its packets) or names a host we do not
     resolve, requests go back where its own came from.
     """
-    behind_nat = request is not None and request.via.received is not None and request.via.host == uri.host
+    via = request.via if request is not None else None
+    behind_nat = via is not None and via.host == uri.host and via.received not in (None, via.host.strip("[]"))
     if behind_nat or not is_address(uri.host):
         return came_from
     transport = (uri.param("transport") or ("tls" if uri.scheme == "sips" else "udp")).lower()

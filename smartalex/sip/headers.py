@@ -9,6 +9,9 @@ import attrs
 from smartalex.errors import RemoteError
 from smartalex.sip.uri import Params, Uri, parse_host_port
 
+COOKIE = "z9hG4bK"
+"""How a branch begins that was made by RFC 3261's rules (8.1.1.7)."""
+
 MAX_SEQUENCE = 2**31 - 1
 
 

@@ -9,14 +9,21 @@ from twisted.logger import Logger
 
 from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
-from smartalex.sip.headers import Peer, Via
+from smartalex.sip.headers import COOKIE, Peer, Via
 from smartalex.sip.message import REASONS, Headers, Request, Response, UnparsableRequest, parse, response_to
 from smartalex.sip.timers import TIMEOUT, Timer, TimerQueue
 from smartalex.sip.transaction import Action, Input, Kind, State, Transaction, wait_s
 from smartalex.sip.transport import Transports
 
-COOKIE = "z9hG4bK"
 Key = tuple[str, ...]
+
+
+class Refusal(RemoteError):
+    """A RemoteError that knows its reason phrase, and the headers that belong into the response."""
+
+    def __init__(self, status: int, *headers: tuple[str, str]) -> None:
+        super().__init__(status, REASONS[status])
+        self.headers = headers
 
 
 class User(Protocol):
@@ -29,6 +36,10 @@ class User(Protocol):
 
     def on_stray_response(self, response: Response) -> None:
         """A 2xx retransmitted after its transaction ended, or nonsense."""
+
+    def token(self) -> str:
+        """Something random, for a tag."""
+        ...
 
 
 class _Timed:
@@ -114,6 +125,12 @@ class ServerTransaction(_Timed):
         self.response = response.to_bytes()
         self.layer.counters.count("sip.response", f"{response.status // 100}xx")
         return self.input(event)
+
+    def refuse(self, response: Response) -> None:
+        """The user could not handle the request: `response` goes out, and on_failed('fault') tells whoever has it by now."""
+        self.respond(response)
+        if self.on_failed is not None:
+            self.on_failed("fault")
 
     def act(self, action: Action) -> None:
         if action is Action.SEND_RESPONSE:
@@ -233,11 +250,12 @@ class TransactionLayer:
         try:
             self.user.on_request(transaction, request)
         except RemoteError as error:
-            transaction.respond(response_to(request, error.status, error.reason, headers=getattr(error, "headers", ())))
+            headers = error.headers if isinstance(error, Refusal) else ()
+            transaction.refuse(response_to(request, error.status, error.reason, to_tag=self.user.token(), headers=headers))
         except Exception:
             self.counters.count("sip.fault")
             self.log.failure("a {method} request could not be handled", method=request.method)
-            transaction.respond(response_to(request, 500))
+            transaction.refuse(response_to(request, 500, to_tag=self.user.token()))
 
     def _ack(self, ack: Request, transaction: ServerTransaction | None) -> None:
         if transaction is not None and transaction.machine.state is not State.ACCEPTED:

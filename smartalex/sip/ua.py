@@ -8,18 +8,20 @@ from typing import Protocol
 import attrs
 from twisted.logger import Logger
 
-from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
-from smartalex.sip import refer
 from smartalex.sip.dialog import DialogId
 from smartalex.sip.digest import DigestClient
-from smartalex.sip.headers import NameAddr, Peer, Via
-from smartalex.sip.layer import COOKIE, KNOWN, ClientTransaction, ServerTransaction, TransactionLayer
-from smartalex.sip.message import REASONS, Headers, Request, Response, response_to
-from smartalex.sip.session import Input, Session, SessionListener
+from smartalex.sip.headers import COOKIE, NameAddr, Peer, Via
+from smartalex.sip.invite import TABLE, Input
+from smartalex.sip.layer import KNOWN, ClientTransaction, Refusal, ServerTransaction, TransactionLayer
+from smartalex.sip.message import Headers, Request, Response, response_to
+from smartalex.sip.refer import read_event_id, read_notify
+from smartalex.sip.session import Session, SessionListener
 from smartalex.sip.timers import TimerQueue
 from smartalex.sip.transport import Transports
 from smartalex.sip.uri import Uri
+
+SDP = "application/sdp"
 
 SUPPORTED: frozenset[str] = frozenset()
 """Option tags we understand in Require."""
@@ -90,12 +92,14 @@ class UserAgent:
         self._check_require(request)
         if request.to.tag is not None:
             self._in_dialog(transaction, request)
+        elif request.request_uri.scheme not in ("sip", "sips", "tel"):
+            raise Refusal(416)
         elif request.method == "INVITE":
             self._invited(transaction, request)
         elif request.method == "OPTIONS":
             self._options_asked(transaction, request)
         elif request.method in ("BYE", "NOTIFY", "INFO", "REFER", "UPDATE", "PRACK"):
-            transaction.respond(response_to(request, 481, to_tag=self._token()))
+            transaction.respond(response_to(request, 481, to_tag=self.token()))
         else:
             self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
 
@@ -104,44 +108,39 @@ class UserAgent:
         if session is None:
             self._counters.count("sip.stray_ack")
             return
-        session.input(Input.ACK, request)
+        session.acknowledged(request)
 
     def on_stray_response(self, response: Response) -> None:
         """A 2xx that outlived its transaction finds its session here."""
         session = self._dialogs.get((response.call_id, response.from_.tag or "", response.to.tag or ""))
         if session is not None and response.cseq.method == "INVITE" and 200 <= response.status < 300:
-            session.input(Input.R2XX, response)
+            session.accepted(response)
 
     def _check_require(self, request: Request) -> None:
         unknown = [tag for tag in request.headers.get_all("Require") if tag not in SUPPORTED]
         if unknown:
-            raise _Unsupported(unknown)
+            raise Refusal(420, ("Unsupported", ", ".join(unknown)))
 
     def _cancelled(self, transaction: ServerTransaction, request: Request) -> None:
         invite = self._layer.find_invite(request)
         session = invite.user if invite is not None else None
         if not isinstance(session, Session):
-            transaction.respond(response_to(request, 481, to_tag=self._token()))
+            transaction.respond(response_to(request, 481, to_tag=self.token()))
             return
         transaction.respond(response_to(request, 200, to_tag=session.tag))
         session.input(Input.CANCEL, request)
 
     def _invited(self, transaction: ServerTransaction, request: Request) -> None:
-        if request.request_uri.scheme not in ("sip", "sips", "tel"):
-            self._plain(transaction, 416)
-            return
-        if request.contact is None:
-            raise RemoteError(400, "Missing Contact")
-        if request.body and request.content_type != "application/sdp":
-            self._plain(transaction, 415, (("Accept", "application/sdp"),))
-            return
+        if request.body and request.content_type != SDP:
+            raise Refusal(415, ("Accept", SDP))
+        if not accepts_sdp(request.headers.get_all("Accept")):
+            raise Refusal(406)
         early = (request.call_id, request.from_.tag or "", request.cseq.number)
         if early in self._early:
-            self._plain(transaction, 482)  # the same request by another path (RFC 3261 8.2.2.2)
-            return
-        session = Session(self, "uas", request, transaction.peer, self._token())
-        transaction.user = session
+            raise Refusal(482)  # the same request by another path (RFC 3261 8.2.2.2)
+        session = Session(self, "uas", request, transaction.peer, self.token())
         session.arrived(transaction)
+        transaction.user = session
         self._early[early] = session
         transaction.respond(response_to(request, 100))
         self.owner.on_invite(session)
@@ -151,12 +150,14 @@ class UserAgent:
         if session is None and request.method == "BYE":
             session = self._early_of(request)
         if session is None or (session.dialog is not None and not session.dialog.accepts(request)):
-            transaction.respond(response_to(request, 481 if session is None else 500, to_tag=self._token()))
+            transaction.respond(response_to(request, 481 if session is None else 500, to_tag=self.token()))
             return
         handle = self._inside.get(request.method)
         if handle is None:
             self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
             return
+        if request.method != "BYE" and not session.takes_requests():
+            raise Refusal(481)  # it crossed our BYE
         handle(self, session, transaction, request)
 
     def _early_of(self, request: Request) -> Session | None:
@@ -175,18 +176,12 @@ class UserAgent:
         session.reinvite(transaction, request)
 
     def _notify(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        progress = refer.read_notify(request)
+        event_id, progress = read_event_id(request), read_notify(request)
+        session.notified(event_id, progress)
         transaction.respond(response_to(request, 200))
-        session.listener.on_refer_progress(session, progress.status, progress.reason, progress.final)
 
     def _refer(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        targets = request.headers.get_all("Refer-To")
-        if len(targets) != 1:
-            raise RemoteError(400, "One Refer-To")
-        accepted = session.listener.on_refer(session, NameAddr.parse(targets[0]), request)
-        transaction.respond(response_to(request, 202 if accepted else 603, headers=(self.contact(session),)))
-        if accepted:
-            session.notify_refer(100, "Trying", final=False)
+        session.referred(transaction, request)
 
     def _info(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
         transaction.respond(response_to(request, 200))
@@ -200,10 +195,10 @@ class UserAgent:
     }  # fmt: skip
 
     def _options_asked(self, transaction: ServerTransaction, request: Request) -> None:
-        self._plain(transaction, self.owner.on_options(request), (*self._allow(), ("Accept", "application/sdp")))
+        self._plain(transaction, self.owner.on_options(request), (*self._allow(), ("Accept", SDP)))
 
     def _plain(self, transaction: ServerTransaction, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
-        transaction.respond(response_to(transaction.request, status, to_tag=self._token(), headers=headers))
+        transaction.respond(response_to(transaction.request, status, to_tag=self.token(), headers=headers))
 
     def _allow(self) -> tuple[tuple[str, str], ...]:
         return (("Allow", ", ".join(self._options.allow)),)
@@ -212,55 +207,61 @@ class UserAgent:
 
     def invite(self, options: InviteOptions, listener: SessionListener) -> Session:
         """Place a call; what becomes of it is told to `listener`."""
-        from_ = options.from_.with_tag(self._token())
-        rows = [("Max-Forwards", "70"), ("From", str(from_)), ("To", str(options.to)), ("Call-ID", self._token() + self._token())]
+        from_ = options.from_.with_tag(self.token())
+        rows = [("Max-Forwards", "70"), ("From", str(from_)), ("To", str(options.to)), ("Call-ID", self.token() + self.token())]
         rows += [("CSeq", "1 INVITE"), *options.headers]
         request = Request("INVITE", str(options.uri), Headers(rows), options.body)
         session = Session(self, "uac", request, options.next_hop, from_.tag or "")
-        session.listener = listener
+        session.listener, session.digest = listener, options.digest
         for row in (self.contact(session), *self.capabilities, ("User-Agent", self._options.user_agent)):
             request.headers.add(*row)
         if options.body:
-            request.headers.add("Content-Type", "application/sdp")
-        self._start_invite(session, options.digest)
+            request.headers.add("Content-Type", SDP)
+        self._start_invite(session)
         return session
 
-    def _start_invite(self, session: Session, digest: DigestClient | None) -> None:
+    def _start_invite(self, session: Session) -> None:
         client = self._client(session.request, session.peer)
         session.client = client
-        client.on_response = lambda response: self._invite_answered(session, digest, response)
+        client.on_response = lambda response: self._invite_answered(session, response)
         client.on_failed = lambda why: self._invite_lost(session, why)
         client.start()
 
-    def _invite_answered(self, session: Session, digest: DigestClient | None, response: Response) -> None:
+    def _invite_answered(self, session: Session, response: Response) -> None:
         if response.status < 200:
             session.input(Input.R1XX, response)
         elif response.status < 300:
-            session.input(Input.R2XX, response)
-        elif not (response.status in (401, 407) and digest is not None and self._try_again(session, digest, response)):
+            session.accepted(response)
+        elif (credentials := self._credentials(session, response)) is not None:
+            session.input(Input.CHALLENGE, credentials)
+        else:
             session.input(Input.FAILURE, response)
 
     def _invite_lost(self, session: Session, why: str) -> None:
         session.input(Input.LOST if why == "transport" else Input.FAILURE, None)
 
-    def _try_again(self, session: Session, digest: DigestClient, response: Response) -> bool:
-        answer = digest.authorization(response, "INVITE", session.request.uri)
-        if answer is None:
-            return False
+    def _credentials(self, session: Session, response: Response) -> tuple[str, str] | None:
+        """The header that answers a challenge, as long as the call is still wanted."""
+        if response.status not in (401, 407) or session.digest is None or (session.state, Input.CHALLENGE) not in TABLE:
+            return None
+        return session.digest.authorization(response, "INVITE", session.request.uri)
+
+    def invite_again(self, session: Session, credentials: tuple[str, str]) -> None:
         old = session.request
         headers = old.headers.copy()
         headers.remove("Via")
         headers.set("CSeq", f"{old.cseq.number + 1} INVITE")
-        headers.set(*answer)
+        headers.set(*credentials)
         session.request = Request("INVITE", old.uri, headers, old.body)
-        self._start_invite(session, digest)
-        return True
+        self._start_invite(session)
 
-    def cancel(self, session: Session) -> None:
+    def cancel(self, session: Session, headers: Iterable[tuple[str, str]] = ()) -> None:
         """CANCEL of the INVITE in progress: same branch, same CSeq number (RFC 3261 9.1)."""
         invite = session.request
-        rows = [("Via", str(invite.via)), ("Max-Forwards", "70"), ("From", invite.headers.get("From") or "")]
-        rows += [("To", invite.headers.get("To") or ""), ("Call-ID", invite.call_id), ("CSeq", f"{invite.cseq.number} CANCEL")]
+        rows = [("Via", str(invite.via)), ("Max-Forwards", "70")]
+        rows += [("Route", value) for value in invite.headers.get_all("Route")]
+        rows += [("From", invite.headers.get("From") or ""), ("To", invite.headers.get("To") or ""), ("Call-ID", invite.call_id)]
+        rows += [("CSeq", f"{invite.cseq.number} CANCEL"), *headers]
         self._layer.client(Request("CANCEL", invite.uri, Headers(rows)), session.peer).start()
 
     # ------------------------------------------------------------------ what sessions need
@@ -292,9 +293,6 @@ class UserAgent:
     def connected(self, peer: Peer) -> bool:
         return self._transports.connected(peer)
 
-    def first_seq(self) -> int:
-        return 0
-
     def confirmed(self, session: Session) -> None:
         if session.dialog is not None:
             self._dialogs[session.dialog.id] = session
@@ -304,6 +302,9 @@ class UserAgent:
         self._forget_early(session)
         if session.dialog is not None:
             self._dialogs.pop(session.dialog.id, None)
+
+    def unlisted(self, what: str) -> None:
+        self._counters.count("sip.unlisted", "session")
 
     def _forget_early(self, session: Session) -> None:
         request = session.request
@@ -316,18 +317,16 @@ class UserAgent:
 
     def _via(self, peer: Peer) -> Via:
         host, port = self._transports.advertised(peer.transport, peer)
-        return Via(peer.transport.upper(), _bracket(host), port, (("branch", COOKIE + self._token()), ("rport", None)))
+        return Via(peer.transport.upper(), _bracket(host), port, (("branch", COOKIE + self.token()), ("rport", None)))
 
-    def _token(self) -> str:
+    def token(self) -> str:
         return self._tokens(8).hex()
 
 
-class _Unsupported(RemoteError):
-    """420 with the option tags nobody here knows."""
-
-    def __init__(self, tags: list[str]) -> None:
-        super().__init__(420, REASONS[420])
-        self.headers = (("Unsupported", ", ".join(tags)),)
+def accepts_sdp(accept: list[str]) -> bool:
+    """Whether an INVITE's Accept lets the answer be SDP; without one it does (RFC 3261 20.1)."""
+    types = {value.partition(";")[0].strip().lower() for value in accept}
+    return not types or not types.isdisjoint((SDP, "application/*", "*/*"))
 
 
 def _bracket(host: str) -> str:
