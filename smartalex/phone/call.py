@@ -146,7 +146,8 @@ class Phone(SessionListener):
         self._script = Script(0)
         self._recorder: Recorder | None = None
         self._started = self._answered = 0.0
-        self._over = False
+        self._over = self._rang = self._takes_keys = False
+        self._secure: str | None = None  # the name its certificate is to be for, where that is asked
         self._voice = bytearray()
 
     # ------------------------------------------------------------------ one call
@@ -159,6 +160,7 @@ class Phone(SessionListener):
         line.transports.listen_udp(address, 0)
         if target.peer.transport == "tls":
             line.transports.client_context = tls_context(target)
+            self._secure = None if target.insecure or target.certificate else target.uri.host
         line.plane.start()
         self.leg = line.plane.open()
         self._local = negotiation.Local(address, self.leg.local_port, secrets.randbits(31), 1)
@@ -179,9 +181,19 @@ class Phone(SessionListener):
         if self._session is not None and not self._over:
             self.result.ended_by = by
             if not self._answered:
-                self.result.reason = "it rang, and nobody answered in time" if by == "timeout" else "given up before the answer"
+                self.result.reason = self._why_unanswered() if by == "timeout" else "given up before the answer"
             self._session.hangup()
             self._end(by)
+
+    def _why_unanswered(self) -> str:
+        if self._rang:
+            return "it rang, and nobody answered in time"
+        trusted = (
+            ""
+            if self._secure is None
+            else f"; over TLS it must show a certificate trusted for {self._secure} (--insecure takes any)"
+        )
+        return "nobody answers at that address" + trusted
 
     def _invitation(self, target: Target) -> InviteOptions:
         caller = NameAddr("", Uri("sip", target.caller, host=_bracketed(self._local.address)))
@@ -199,6 +211,7 @@ class Phone(SessionListener):
 
     def on_progress(self, session: Session, response: Response) -> None:
         if response.status > 100:
+            self._rang = True
             self._show("phone", f"{response.status} {response.reason}")
 
     def on_answered(self, session: Session, response: Response) -> None:
@@ -232,7 +245,7 @@ class Phone(SessionListener):
 
     def on_failed(self, session: Session, response: Response | None) -> None:
         self.result.status = response.status if response else 0
-        self.result.reason = response.reason if response else "nobody answers at that address"
+        self.result.reason = response.reason if response else self._why_unanswered()
 
     def on_ended(self, session: Session, cause: str, request: Request | None) -> None:
         if cause == "transport" and not self.result.reason:
