@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
-from smartalex.cli.state import opened, state_options
+from smartalex.cli.state import columns, json_option, opened, show_json, state_options
+from smartalex.cli.story import when
 
 
 @click.command()
 @state_options
-def command(state: str | None, config: str | None) -> None:
-    """List messages, newest first, with their WAV files."""
+@json_option
+def command(state: str | None, config: str | None, as_json: bool) -> None:
+    """List the messages callers left, newest first, with their WAV files.
+
+    \b
+      smartalex messages
+    """
     rows = opened(state, config).repository.messages()
-    if not rows:
+    if as_json:
+        for row in rows:
+            show_json(row)
+    elif not rows:
         click.echo("no messages")
-    for row in rows:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["at"]))
-        click.echo(
-            f"{at}  {row['caller'] or '-':<16} for {row['for_name'] or 'anybody':<18} {row['duration_ms'] / 1000:>6.1f} s  {row['path']}"
-        )
+    else:
+        cells = [
+            (
+                when(row["at"]),
+                row["caller"] or "-",
+                row["for_name"] or "anybody",
+                f"{row['duration_ms'] / 1000:.1f} s",
+                row["path"],
+            )
+            for row in rows
+        ]
+        for line in columns([("LEFT", "CALLER", "FOR", "LASTS", "FILE"), *cells]):
+            click.echo(line)

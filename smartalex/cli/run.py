@@ -28,7 +28,7 @@ def command(as_json: bool, config: str | None, **given: Any) -> None:
         loaded = load(config, {names[key]: value for key, value in given.items() if value is not None})
     except SmartAlexError as error:
         raise click.ClickException(str(error)) from None
-    from smartalex import tap
+    from smartalex import tap  # noqa: PLC0415  (loads the whole service, and not for --help)
 
     raise SystemExit(tap.run(loaded, _print_json if as_json else _welcome))
 
