@@ -34,6 +34,7 @@ DIDS = (("+27215550100", "alex"), ("alex", "alex"), ("play", "play"), ("echo", "
 def seed_demo(repository: Repository, realm: str) -> tuple[str, str, str]:
     """Fill an empty database; returns (trunk name, username, password)."""
     username = credentials.new_username()
+    password = credentials.issue(repository.vault, "acme", username, realm)
     with repository.engine.begin() as connection:
         connection.execute(insert(schema.workspace).values(id="demo", name="Acme", operator="reception"))
         rows = [dict(id=i, workspace="demo", name=n, first_message=m, backends=b) for i, n, m, b in AGENTS]
@@ -45,7 +46,7 @@ def seed_demo(repository: Repository, realm: str) -> tuple[str, str, str]:
         people = [_row(Extension(i, number, name, department=department)) for i, number, name, department in PEOPLE]
         connection.execute(insert(schema.extension), departments + people)
         repository.changed(connection)
-    return "acme", username, credentials.issue(repository.vault, "acme", username, realm)
+    return "acme", username, password
 
 
 def _row(extension: Extension) -> dict[str, object]:

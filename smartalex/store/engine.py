@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Engine, create_engine, event
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
+
+from smartalex.errors import ConfigurationError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_engine(url: str) -> Engine:
     """`url` as SQLAlchemy writes it."""
-    engine = create_engine(url)
+    engine = create_engine(url, json_serializer=to_json)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _pragmas)
     return engine
+
+
+def to_json(value: Any) -> str:
+    """ASCII; what JSON has no word for becomes text, or is left out where it is a key."""
+    return json.dumps(value, default=str, skipkeys=True)
 
 
 def _pragmas(connection: Any, _: Any) -> None:
@@ -26,9 +37,27 @@ def _pragmas(connection: Any, _: Any) -> None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Run the migrations that are missing."""
+    """Run the migrations that are missing; raises ConfigurationError for a database that this version cannot use."""
     config = AlembicConfig()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    try:
+        with engine.begin() as connection:
+            _refuse_newer(connection, ScriptDirectory.from_config(config))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DatabaseError as error:
+        raise ConfigurationError(f"{_name(engine)}: the database cannot be used: {error.orig}") from None
+
+
+def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
+    known = {script.revision for script in scripts.walk_revisions()}
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    if not found <= known:
+        raise ConfigurationError(
+            f"{_name(connection.engine)}: written by a newer SmartAlex (schema {', '.join(found - known)}, this version knows up to "
+            f"{scripts.get_current_head()}): install that version again, or give --state another directory"
+        )
+
+
+def _name(engine: Engine) -> str:
+    return engine.url.database or engine.url.render_as_string()

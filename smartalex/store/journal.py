@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smartalex.interfaces import CallEvent, ICounters, IRecordSink
+from smartalex.store.engine import to_json
 from smartalex.store.repository import Repository
 
 FLUSH_S = 0.1
@@ -32,6 +33,7 @@ class Journal:
         self._folder = folder
         self._file = -1
         self._number = 0
+        self._torn = b""
         self.pending: list[CallEvent] = []
         self.wake: Callable[[], None] = lambda: None
 
@@ -60,9 +62,10 @@ class Journal:
             stale.unlink()
 
     def record(self, event: CallEvent) -> None:
-        line = json.dumps((event.call, event.seq, event.at, event.kind, dict(event.fields), dict(event.data)), default=str)
+        row = (event.call, event.seq, event.at, event.kind, dict(event.fields), dict(event.data))
+        line = self._torn + to_json(row).encode() + b"\n"
         try:
-            os.write(self._file, line.encode("utf-8", "replace") + b"\n")
+            self._torn = b"" if os.write(self._file, line) == len(line) else b"\n"
         except OSError as error:
             self.log.error("a record could not be written to the journal: {error}", error=error)
         self.pending.append(event)

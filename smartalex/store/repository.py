@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,8 @@ from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy, Workspace
 
-_COLUMNS = {column.name for column in schema.call.columns}
+_UNKNOWN = {c.name: None if c.nullable else "" for c in schema.call.columns if not c.primary_key}
+"""A call's row of which nothing is known yet."""
 
 
 class Repository:
@@ -157,8 +157,9 @@ class Repository:
         if not events:
             return
         with self.engine.begin() as connection:
-            for event in self._new(connection, events):
-                _apply(connection, event)
+            new = self._new(connection, events)
+            if new:
+                _write(connection, new)
 
     def _new(self, connection: Connection, events: Sequence[CallEvent]) -> list[CallEvent]:
         known: dict[str, int] = {}
@@ -170,7 +171,12 @@ class Repository:
                 select(table.c.call, func.max(table.c.seq)).where(table.c.call.in_(chunk)).group_by(table.c.call)
             )
             known.update({call: seq for call, seq in rows})
-        return [event for event in events if event.seq > known.get(event.call, -1)]
+        new = []
+        for event in events:
+            if event.seq > known.get(event.call, -1):
+                known[event.call] = event.seq
+                new.append(event)
+        return new
 
     def interrupt_open_calls(self, now: float) -> int:
         """Mark calls that never ended: the service stopped under them."""
@@ -223,14 +229,27 @@ class Repository:
 TENANT_TABLES = (schema.workspace, schema.trunk, schema.did, schema.agent, schema.extension)
 
 
-def _apply(connection: Connection, event: CallEvent) -> None:
-    data = json.loads(json.dumps(dict(event.data)))
-    connection.execute(insert(schema.call_event).values(call=event.call, seq=event.seq, at=event.at, kind=event.kind, data=data))
-    fields = {key: value for key, value in event.fields.items() if key in _COLUMNS}
-    if event.seq == 0:
-        connection.execute(insert(schema.call).values(id=event.call, **fields))
-    elif fields:
-        connection.execute(update(schema.call).where(schema.call.c.id == event.call).values(**fields))
+def _write(connection: Connection, events: Sequence[CallEvent]) -> None:
+    """Every event is a line of its call's story; what they say of one call's row is written at once."""
+    story = [{"call": e.call, "seq": e.seq, "at": e.at, "kind": e.kind, "data": e.data} for e in events]
+    connection.execute(insert(schema.call_event), story)
+    opened: dict[str, dict[str, Any]] = {}
+    changed: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if event.seq == 0:
+            opened[event.call] = {**_UNKNOWN, "id": event.call}
+        row = opened[event.call] if event.call in opened else changed.setdefault(event.call, {})
+        row.update((key, _storable(value)) for key, value in event.fields.items() if key in _UNKNOWN)
+    if opened:
+        connection.execute(insert(schema.call), list(opened.values()))
+    for call, row in changed.items():
+        if row:
+            connection.execute(update(schema.call).where(schema.call.c.id == call).values(**row))
+
+
+def _storable(value: Any) -> Any:
+    """Text that came from header bytes which were no UTF-8 has no place in a database."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _trunk(row: Any) -> Trunk:

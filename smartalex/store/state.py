@@ -53,14 +53,15 @@ def open_state(config: Config, *, serve: bool = True) -> State:
     folder = Path(config.node.state_dir)
     if not serve and not (folder / "smartalex.db").exists() and not config.store.url:
         raise ConfigurationError(f"{folder} holds no SmartAlex yet; start one with: smartalex run --state {folder}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "messages").mkdir(mode=0o700, exist_ok=True)
-    (folder / "journal").mkdir(mode=0o700, exist_ok=True)
+    _make(folder)
     lock = _lock(folder) if serve else None
     engine = open_engine(config.store.url or f"sqlite:///{folder / 'smartalex.db'}")
     upgrade(engine)
-    key = master_key(Path(config.vault.key_file or folder / "vault.key"), create=not holds_secrets(engine))
-    repository = Repository(engine, Vault(engine, key))
+    key_file = Path(config.vault.key_file or folder / "vault.key")
+    vault = Vault(engine, master_key(key_file, create=not holds_secrets(engine)))
+    if not vault.fits():
+        raise ConfigurationError(f"{key_file}: this is the master key of another state directory; put the right one back")
+    repository = Repository(engine, vault)
     issued = None
     if not repository.tenancy().workspaces:
         issued = Issued(*seed_demo(repository, config.sip.realm))
@@ -68,6 +69,17 @@ def open_state(config: Config, *, serve: bool = True) -> State:
     if not certificate.exists():
         _self_signed(certificate, private, config)
     return State(folder, repository, Journal(folder / "journal"), certificate, private, issued, lock)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("messages", "journal"):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder}: the state directory cannot be made: {error.strerror}; choose another --state"
+        ) from None
 
 
 def running(folder: Path) -> bool:
@@ -114,10 +126,10 @@ def _self_signed(certificate: Path, private: Path, config: Config) -> None:
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )
-    certificate.write_bytes(built.public_bytes(serialization.Encoding.PEM))
     plain = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(plain)
+    certificate.write_bytes(built.public_bytes(serialization.Encoding.PEM))
 
 
 def _general_name(text: str) -> x509.GeneralName:

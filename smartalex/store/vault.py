@@ -59,6 +59,17 @@ class Vault:
             raise KeyError(name)
         return self.open(name, sealed)
 
+    def fits(self) -> bool:
+        """Whether our master key is the one that the secrets were put with."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(schema.secret).limit(1)).first()
+        try:
+            if row is not None:
+                self.open(*row)
+        except LocalError:
+            return False
+        return True
+
     def delete(self, name: str) -> None:
         with self._engine.begin() as connection:
             connection.execute(delete(schema.secret).where(schema.secret.c.name == name))

@@ -1,0 +1,65 @@
+"""The database: the migrations make what the schema says, and a database we cannot use is refused in a sentence."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Inspector, create_engine, inspect, text
+
+from smartalex.errors import ConfigurationError
+from smartalex.store import schema
+from smartalex.store.engine import open_engine, to_json, upgrade
+from tests.store.stores import StoreCase
+
+
+def told(inspector: Inspector, look: str, table: str) -> object:
+    """What the database itself says of a table, in an order of its own."""
+    found = getattr(inspector, look)(table)
+    return sorted(map(str, found)) if isinstance(found, list) else found
+
+
+class Migrations(StoreCase):
+    def test_from_nothing_they_make_the_schema(self) -> None:
+        with self.repository.engine.connect() as connection:
+            self.assertEqual(compare_metadata(MigrationContext.configure(connection), schema.metadata), [])
+
+    def test_defaults_and_constraints_are_those_of_the_schema(self) -> None:
+        direct = create_engine("sqlite://")
+        self.addCleanup(direct.dispose)
+        schema.metadata.create_all(direct)
+        migrated, plain = inspect(self.repository.engine), inspect(direct)
+        for table in schema.metadata.tables:
+            for look in ("get_columns", "get_pk_constraint", "get_foreign_keys", "get_unique_constraints", "get_indexes"):
+                self.assertEqual(told(migrated, look, table), told(plain, look, table), f"{look} of {table}")
+
+    def test_again_they_change_nothing(self) -> None:
+        self.repository.vault.put("a", b"kept")
+        upgrade(self.repository.engine)
+        self.assertEqual(self.repository.vault.get("a"), b"kept")
+
+    def test_a_database_of_a_newer_version_is_refused_and_left_alone(self) -> None:
+        with self.repository.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '0099'"))
+        with self.assertRaises(ConfigurationError) as caught:
+            upgrade(self.repository.engine)
+        said = str(caught.exception)
+        self.assertTrue(said.startswith(f"{self.folder}/smartalex.db: written by a newer SmartAlex"), said)
+        self.assertIn("schema 0099, this version knows up to 0001", said)
+        with self.repository.engine.connect() as connection:
+            self.assertEqual(connection.execute(text("SELECT version_num FROM alembic_version")).scalar(), "0099")
+
+
+class Opening(StoreCase):
+    def test_sqlite_writes_ahead_and_keeps_references(self) -> None:
+        with self.repository.engine.connect() as connection:
+            found = [
+                connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "foreign_keys", "busy_timeout")
+            ]
+        self.assertEqual(found, ["wal", 1, 5000])
+
+    def test_a_file_that_is_no_database(self) -> None:
+        path = self.folder / "other.db"
+        path.write_bytes(b"not a database at all" * 100)
+        with self.assertRaisesRegex(ConfigurationError, f"{path}: the database cannot be used: file is not a database"):
+            upgrade(open_engine(f"sqlite:///{path}"))
+
+    def test_json_is_ascii_and_never_fails(self) -> None:
+        self.assertEqual(to_json({"é": {1}, (1, 2): 3}), '{"\\u00e9": "{1}"}')

@@ -1,0 +1,275 @@
+"""Records on disk first: nothing accepted is lost or doubled, and a database in trouble holds nobody up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, func, select
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from smartalex.counters import Counters
+from smartalex.interfaces import CallEvent, IRecordSink
+from smartalex.store import schema
+from smartalex.store.journal import FLUSH_S, Journal, JournalWriter
+from tests.store.stores import StoreCase, at_once, call
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class JournalCase(StoreCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.lines = self.folder / "journal"
+        self.lines.mkdir()
+        self.clock, self.counters = Clock(), Counters()
+        self.defer: Callable[..., Deferred[Any]] = at_once
+
+    def start(self) -> JournalWriter:
+        """What a start of the service does; the writer's journal then takes records."""
+        journal = Journal(self.lines)
+        self.addCleanup(journal.close)
+        writer = JournalWriter(journal, self.repository, self.run_job, self.clock, self.counters)
+        self.cut = writer.replay(5000.0)
+        return writer
+
+    def run_job(self, *job: Any) -> Deferred[Any]:
+        return self.defer(*job)
+
+    def record(self, writer: JournalWriter, events: Sequence[CallEvent]) -> None:
+        for each in events:
+            writer.journal.record(each)
+
+    def stored(self) -> dict[str, str]:
+        return {row["id"]: row["disposition"] for row in self.repository.calls(10_000)}
+
+    def events(self) -> int:
+        with self.repository.engine.connect() as connection:
+            return int(connection.execute(select(func.count()).select_from(schema.call_event)).scalar_one())
+
+    def files(self) -> list[Path]:
+        return sorted(self.lines.iterdir())
+
+
+class Files(JournalCase):
+    def test_it_provides_its_interface(self) -> None:
+        self.assertTrue(verifyObject(IRecordSink, Journal(self.lines)))
+
+    def test_an_event_is_on_disk_when_record_returns(self) -> None:
+        writer = self.start()
+        events = call("A", caller="Zoë \u2028 \U0001f600")
+        self.record(writer, events)
+        self.assertEqual(Journal(self.lines).leftovers(), events)
+
+    def test_only_its_owner_may_read_it(self) -> None:
+        self.start()
+        self.assertEqual([path.stat().st_mode & 0o777 for path in self.files()], [0o600])
+
+    def test_a_torn_last_line_is_passed_over(self) -> None:
+        writer = self.start()
+        self.record(writer, call("A"))
+        path = self.files()[0]
+        whole = path.read_bytes()
+        last = len(whole.splitlines()[-1]) + 1
+        for missing in range(2, last + 1):
+            path.write_bytes(whole[:-missing])
+            self.assertEqual([e.seq for e in Journal(self.lines).leftovers()], [0, 1], missing)
+
+    def test_a_write_cut_short_by_a_full_disk_spoils_no_other_line(self) -> None:
+        writer = self.start()
+        real, writes = os.write, [0]
+
+        def full(file: int, data: bytes) -> int:
+            writes[0] += 1
+            return real(file, data[:20] if writes[0] == 2 else data)
+
+        self.patch(os, "write", full)
+        self.record(writer, call("A"))
+        self.assertEqual([e.seq for e in Journal(self.lines).leftovers()], [0, 2])
+        self.clock.advance(FLUSH_S)
+        self.assertEqual((self.events(), self.stored()), (3, {"A": "completed"}))
+
+    def test_a_disk_that_takes_nothing_stops_no_call(self) -> None:
+        writer = self.start()
+
+        def gone(file: int, data: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        self.patch(os, "write", gone)
+        self.record(writer, call("A"))
+        self.clock.advance(FLUSH_S)
+        self.assertEqual(self.stored(), {"A": "completed"})
+
+    def test_what_json_has_no_word_for_is_written_as_text(self) -> None:
+        writer = self.start()
+        first = call("A")[0]
+        self.record(writer, [first, CallEvent("A", 1, 1.0, "tool", {}, {"odd": {1}, "error": ValueError("x"), (1, 2): 3})])
+        self.clock.advance(FLUSH_S)
+        found = self.repository.call("A")
+        assert found is not None
+        self.assertEqual((found["events"][1]["odd"], found["events"][1]["error"]), ("{1}", "x"))
+
+    def test_text_that_is_no_utf8_stops_nothing(self) -> None:
+        writer = self.start()
+        self.record(writer, call("A", caller="caf\udce9"))
+        self.clock.advance(FLUSH_S)
+        self.assertEqual(self.stored(), {"A": "completed"})
+
+
+class Replay(JournalCase):
+    def test_what_was_not_in_the_database_is_after_a_restart(self) -> None:
+        self.record(self.start(), call("A") + call("B", end=False))
+        self.assertEqual(self.stored(), {})
+        self.start()
+        self.assertEqual((self.stored(), self.cut), ({"A": "completed", "B": "interrupted"}, 1))
+
+    def test_twice_changes_nothing(self) -> None:
+        writer = self.start()
+        self.record(writer, call("A") + call("B"))
+        self.clock.advance(FLUSH_S)
+        before = self.repository.calls(), self.events()
+        leftovers = Journal(self.lines).leftovers()
+        self.assertEqual(len(leftovers), 6)
+        self.repository.apply(leftovers)
+        self.repository.apply(leftovers)
+        self.start()
+        self.assertEqual((self.repository.calls(), self.events()), before)
+
+    def test_an_interrupted_call_stays_so(self) -> None:
+        self.record(self.start(), call("A", end=False))
+        self.start()
+        self.start()
+        self.assertEqual((self.stored(), self.cut), ({"A": "interrupted"}, 0))
+        self.assertEqual(self.repository.calls()[0]["ended_at"], 5000.0)
+
+    def test_files_whose_events_are_stored_are_deleted(self) -> None:
+        self.record(self.start(), call("A"))
+        self.start()
+        self.assertEqual([path.stat().st_size for path in self.files()], [0])
+
+    def test_a_long_day_does_not_fill_the_disk(self) -> None:
+        writer = self.start()
+        writer.rotate_after = 10
+        for number in range(20):
+            self.record(writer, call(f"A{number}"))
+            self.clock.advance(FLUSH_S)
+        self.assertEqual(len(self.files()), 1)
+        self.assertLess(len(Journal(self.lines).leftovers()), 13)
+        self.assertEqual(len(self.stored()), 20)
+
+
+class Trouble(JournalCase):
+    def test_a_slow_database_holds_up_nobody(self) -> None:
+        jobs: list[tuple[Deferred[Any], tuple[Any, ...]]] = []
+
+        def slow(*job: Any) -> Deferred[Any]:
+            jobs.append((Deferred(), job))
+            return jobs[-1][0]
+
+        writer = self.start()
+        self.defer = slow
+        self.record(writer, call("A"))
+        self.clock.advance(FLUSH_S)
+        self.record(writer, call("B"))
+        self.clock.advance(60)
+        self.assertEqual(len(jobs), 1, "one transaction at a time")
+        while jobs:
+            done, (function, *arguments) = jobs.pop(0)
+            function(*arguments)
+            done.callback(None)
+            self.clock.advance(FLUSH_S)
+        self.assertEqual(self.stored(), {"A": "completed", "B": "completed"})
+
+    def test_a_locked_database_is_tried_again_and_then_has_everything_once(self) -> None:
+        writer = self.start()
+        self.repository.engine.dispose()
+        locker = sqlite3.connect(self.folder / "smartalex.db", isolation_level=None)
+        self.addCleanup(locker.close)
+        locker.execute("BEGIN IMMEDIATE")
+        self.impatient()
+        for number in range(4):
+            self.record(writer, call(f"A{number}"))
+            self.clock.advance(1)
+        self.assertEqual(self.stored(), {})
+        self.assertGreater(self.counters.values["store.flush_failed", ""], 1)
+        locker.execute("ROLLBACK")
+        self.clock.advance(5)
+        self.assertEqual((len(self.stored()), self.events()), (4, 12))
+        self.assertEqual(writer.journal.pending, [])
+
+    def impatient(self) -> None:
+        """Connections from now on do not wait for a lock."""
+        event.listen(self.repository.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=0"))
+
+    def test_stop_writes_what_is_pending(self) -> None:
+        writer = self.start()
+        self.record(writer, call("A"))
+        self.successResultOf(writer.stop())
+        self.assertEqual((self.stored(), self.clock.getDelayedCalls()), ({"A": "completed"}, []))
+
+    def test_stop_waits_for_the_transaction_in_progress(self) -> None:
+        waiting: list[Deferred[Any]] = []
+        writer = self.start()
+        self.record(writer, call("A"))
+        self.defer = lambda *job: waiting.append(Deferred()) or waiting[-1]  # type: ignore[func-returns-value]
+        self.clock.advance(FLUSH_S)
+        stopped = writer.stop()
+        self.assertNoResult(stopped)
+        self.defer = at_once
+        waiting[0].callback(None)
+        self.successResultOf(stopped)
+
+    def test_what_cannot_be_written_at_the_stop_waits_in_the_journal(self) -> None:
+        def broken(*job: Any) -> Deferred[Any]:
+            return at_once(lambda: 1 / 0)
+
+        writer = self.start()
+        self.defer = broken
+        self.record(writer, call("A"))
+        self.successResultOf(writer.stop())
+        self.assertEqual(self.stored(), {})
+        self.defer = at_once
+        self.start()
+        self.assertEqual(self.stored(), {"A": "completed"})
+
+
+class KillNine(JournalCase):
+    def test_whatever_was_accepted_is_found_once(self) -> None:
+        for after in (1, 3, 7, 20, 50):
+            with self.subTest(calls=after):
+                accepted = self.killed(after)
+                self.start().journal.close()
+                found = self.stored()
+                self.assertEqual([name for name in accepted if name not in found], [])
+                ended = {name: "interrupted" if int(name[4:]) % 2 else "completed" for name in accepted}
+                self.assertEqual({name: found[name] for name in accepted}, ended)
+                self.wipe()
+
+    def killed(self, after: int) -> list[str]:
+        """Calls a child said it had accepted before it was killed, somewhere past the `after`-th."""
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.store.doomed", str(self.folder)],
+            stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert child.stdout is not None
+        accepted = [child.stdout.readline().strip() for _ in range(after)]
+        child.send_signal(signal.SIGKILL)
+        accepted += [line.strip() for line in child.stdout if line.endswith("\n")]
+        child.stdout.close()
+        self.assertEqual(child.wait(), -signal.SIGKILL)
+        return accepted
+
+    def wipe(self) -> None:
+        with self.repository.engine.begin() as connection:
+            for table in (schema.call, schema.call_event):
+                connection.execute(table.delete())
+        for path in self.files():
+            path.unlink()
