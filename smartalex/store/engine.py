@@ -53,9 +53,10 @@ def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
     known = {script.revision for script in scripts.walk_revisions()}
     found = set(MigrationContext.configure(connection).get_current_heads())
     if not found <= known:
+        newest = scripts.get_current_head()
         raise ConfigurationError(
-            f"{_name(connection.engine)}: written by a newer SmartAlex (schema {', '.join(found - known)}, this version knows up to "
-            f"{scripts.get_current_head()}): install that version again, or give --state another directory"
+            f"{_name(connection.engine)}: written by a newer SmartAlex (schema {', '.join(found - known)}, this one knows up to "
+            f"{newest}): install that version again, or give --state another directory"
         )
 
 
