@@ -25,11 +25,17 @@ class Peer:
 
 
 def split_list(text: str, separator: str = ",") -> list[str]:
-    """Split where `separator` stands outside quotes and angle brackets; one pass over the text."""
+    """Split where `separator` stands outside quotes and angle brackets; empty parts are left out."""
     if separator not in text:
-        return [text.strip()] if text.strip() else []
+        text = text.strip()
+        return [text] if text else []
+    return [part for part in map(str.strip, _split(text, separator)) if part]
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """One pass over the text."""
     if '"' not in text and (separator == ";" or "<" not in text):
-        return [part for part in map(str.strip, text.split(separator)) if part]
+        return text.split(separator)
     parts, start, quoted, angle, escaped = [], 0, False, False, False
     for index, char in enumerate(text):
         if quoted:
@@ -46,16 +52,22 @@ def split_list(text: str, separator: str = ",") -> list[str]:
         elif char == ">":
             angle = False
         elif char == separator and not angle:
-            parts.append(text[start:index].strip())
+            parts.append(text[start:index])
             start = index + 1
-    parts.append(text[start:].strip())
-    return [part for part in parts if part]
+    parts.append(text[start:])
+    return parts
 
 
 def parse_params(text: str) -> Params:
-    """ ";a=b;c" (the leading semicolon optional) -> (("a", "b"), ("c", None)); quoted values stay quoted."""
+    """What follows the first semicolon: "a=b;c" -> (("a", "b"), ("c", None)); quoted values stay quoted.
+
+    One semicolon too many at the end is let pass; raises RemoteError(400) for a parameter without a name.
+    """
+    parts = _split(text, ";")
+    if not parts[-1].strip():
+        parts.pop()
     params: list[tuple[str, str | None]] = []
-    for part in split_list(text, ";"):
+    for part in parts:
         name, equals, value = part.partition("=")
         name = name.strip()
         if not name:
@@ -123,9 +135,10 @@ class NameAddr:
             return cls(display, Uri.parse(spec.strip()), parse_params(tail) if semicolon else ())
         name, _, rest = text.partition("<")
         spec, closed, tail = rest.partition(">")
-        if not closed or (tail.strip() and not tail.lstrip().startswith(";")):
+        tail = tail.lstrip()
+        if not closed or (tail and tail[0] != ";"):
             raise RemoteError(400, "Bad Address")
-        return cls(display or name.strip(), Uri.parse(spec.strip()), parse_params(tail))
+        return cls(display or name.strip(), Uri.parse(spec.strip()), parse_params(tail[1:]) if tail else ())
 
     @property
     def tag(self) -> str | None:
@@ -172,11 +185,13 @@ class Via:
         if sent_by.lstrip().startswith("/") or protocol.count("/") < 2:
             protocol, sent_by = _spaced_protocol(head)
         name, version, transport = (part.strip() for part in protocol.split("/", 2))
-        if name.upper() != "SIP" or version != "2.0" or not transport:
+        if name.upper() != "SIP" or not version[:1].isdigit() or not transport:
             raise RemoteError(400, "Bad Via")
         if ":" in sent_by:
             sent_by = ":".join(map(str.strip, sent_by.split(":")))  # white space may stand around the colon
         host, port = parse_host_port(sent_by.strip())
+        if ";;" in text:
+            tail = ";".join(split_list(tail, ";"))  # a refusal has to find its way back all the same
         return cls(transport, host, port, parse_params(tail) if semicolon else ())
 
     @property

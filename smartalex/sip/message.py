@@ -209,7 +209,7 @@ class Request(Message):
         value = self.headers.get("Max-Forwards")
         if value is None:
             return None
-        if not (value.isascii() and value.isdigit() and len(value) <= 3 and int(value) <= 255):
+        if not (value.isascii() and value.isdigit() and len(value) <= 10 and int(value) <= 255):
             raise RemoteError(400, "Bad Max-Forwards")
         return int(value)
 
@@ -257,19 +257,20 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     if len(data) > MAX_MESSAGE:
         raise UnparsableRequest(513, "Message Too Large", None)
     head, blank, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
-    if not blank:
-        raise UnparsableRequest(400, "No End Of Headers", None)
     first, _, rest = head.decode("utf-8", "surrogateescape").partition("\r\n")
+    first = first.rstrip(" \t")
     message = _start(first)
     try:
-        _check_line_ends(head)
+        _check_line_ends(head if blank else head.removesuffix(b"\r\n"))
         _read_headers(rest, message.headers.rows())
+        if not blank:
+            raise RemoteError(400, "No End Of Headers")
+        if isinstance(message, Request):
+            _check_request_line(first, message)
         message.body = _body(message.headers, body, stream)
         _check(message)
     except RemoteError as error:
         raise UnparsableRequest(error.status, error.reason, message if isinstance(message, Request) else None) from None
-    if isinstance(message, Request):
-        _check_version(first, message)
     return message
 
 
@@ -290,11 +291,11 @@ def _is_token(text: str) -> bool:
     return text.isalnum() or all(c.isalnum() or c in "-.!%*_+`'~" for c in text)
 
 
-def _check_version(first: str, request: Request) -> None:
+def _check_request_line(first: str, request: Request) -> None:
     if not first.upper().endswith(" SIP/2.0"):
-        raise UnparsableRequest(505, REASONS[505], request)
+        raise RemoteError(505, REASONS[505])
     if not request.uri or any(c in request.uri for c in " \t<>"):
-        raise UnparsableRequest(400, "Bad Request-URI", request)
+        raise RemoteError(400, "Bad Request-URI")
 
 
 def _check_line_ends(head: bytes) -> None:

@@ -28,12 +28,14 @@ class Lists(TestCase):
         self.assertEqual(split_list("  "), [])
 
     def test_parameters(self) -> None:
-        params = parse_params(';A=b ; c;d="x;y"')
+        params = parse_params('A=b ; c;d="x;y";')
         self.assertEqual(params, (("a", "b"), ("c", None), ("d", '"x;y"')))
         self.assertEqual(write_params(params), ';a=b;c;d="x;y"')
 
     def test_a_parameter_has_a_name(self) -> None:
-        self.assertRaises(RemoteError, parse_params, ";=1")
+        for text in ("=1", ";", "a;;b", " ;a", '"x";;b'):
+            self.assertRaises(RemoteError, parse_params, text)
+        self.assertEqual((parse_params(""), parse_params(" ")), ((), ()))
 
     @given(st.text())
     def test_quoting_is_undone_by_unquoting(self, text: str) -> None:
@@ -93,7 +95,7 @@ class Vias(TestCase):
         for text in (
             "",
             "SIP/2.0/UDP",
-            "SIP/3.0/UDP h",
+            "SIP/x/UDP h",
             "HTTP/2.0/UDP h",
             "SIP/2.0/ h",
             "SIP/2.0/UDP a b",

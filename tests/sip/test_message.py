@@ -148,10 +148,18 @@ class Refusing(TestCase):
             self.assertIn(name.lower(), self.refused(without(name)).reason.lower())
 
     def test_another_version(self) -> None:
-        self.refused(INVITE.replace(b" SIP/2.0", b" SIP/7.0", 1), 505)
+        for data in (INVITE.replace(b" SIP/2.0", b" SIP/7.0", 1), INVITE.replace(b"SIP/2.0", b"SIP/7.0")):
+            request = self.refused(data, 505).request
+            assert request is not None
+            self.assertEqual(request.via.branch, "z9hG4bK1")
+
+    def test_headers_that_do_not_end_can_be_answered(self) -> None:
+        request = self.refused(INVITE.partition(b"\r\n\r\n")[0]).request
+        assert request is not None
+        self.assertEqual(request.call_id, "c1@example.com")
 
     def test_no_message_at_all(self) -> None:
-        for data in (b"", b"\r\n\r\n", b"\0\0\0\0", b"hello", b"hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", INVITE[:60]):
+        for data in (b"", b"\r\n\r\n", b"\0\0\0\0", b"hello", b"hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", INVITE[:20]):
             self.assertIsNone(self.refused(data).request, data)
 
     def test_a_status_line_that_is_none(self) -> None:
