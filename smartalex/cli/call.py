@@ -115,7 +115,8 @@ class Placing:
         self._given = given
         self._started = time.monotonic()
         self._finished: Deferred[None] = Deferred()
-        options = PhoneOptions(given["codecs"] or SPEAKS, given["refer_answers"] or ("accept",), given["record"] or "")
+        plans = tuple(PLANS[name] for name in given["refer_answers"] or ("accept",))
+        options = PhoneOptions(given["codecs"] or SPEAKS, plans, given["record"] or "")
         self.phone = Phone(reactor, options, self._show)
         local = aimed.local
         self.transcript = Transcript(reactor, local.repository, self._heard) if local is not None else None

@@ -59,10 +59,10 @@ class Target:
 
 @attrs.frozen
 class PhoneOptions:
-    """`refer_answers` are keys of `pbx.PLANS`, one for each REFER, the last for all further ones; `record` a path or ''."""
+    """`plans` answer one REFER each, the last all further ones; `record` is a path or ''."""
 
     codecs: tuple[str, ...] = SPEAKS
-    refer_answers: tuple[str, ...] = ("accept",)
+    plans: tuple[Plan, ...] = (PLANS["accept"],)
     record: str = ""
     ports: tuple[int, int] = (40000, 49000)
 
@@ -137,7 +137,7 @@ class Phone(SessionListener):
         self._options = options
         self._show = show
         self._line = Line(reactor, self, options.ports)
-        self._plans = [PLANS[name] for name in options.refer_answers]
+        self._plans = list(options.plans)
         self._capabilities = negotiation.Capabilities(options.codecs)
         self._local: negotiation.Local
         self._session: Session | None = None
