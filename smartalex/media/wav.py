@@ -29,9 +29,12 @@ def read_wav(path: str | Path) -> Wav:
         with wave.open(str(path), "rb") as file:
             if file.getsampwidth() != 2:
                 raise ValueError(f"{path}: {8 * file.getsampwidth()} bits a sample; 16 are needed")
-            return Wav(file.readframes(file.getnframes()), file.getframerate(), file.getnchannels())
-    except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path}: {error}") from None
+            if not file.getframerate():
+                raise ValueError(f"{path}: a sampling rate of 0 Hz")
+            pcm = file.readframes(file.getnframes())
+            return Wav(pcm[: len(pcm) - len(pcm) % (2 * file.getnchannels())], file.getframerate(), file.getnchannels())
+    except (wave.Error, EOFError, RuntimeError) as error:  # RuntimeError: chunks that reach beyond their file
+        raise ValueError(f"{path}: {str(error) or 'no whole WAV file'}") from None
 
 
 def write_wav(path: str | Path, pcm: bytes, rate: int = 8000, channels: int = 1) -> None:
