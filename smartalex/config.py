@@ -42,6 +42,7 @@ class Rtp(Section):
     ports: str = "10000-60000"
     symmetric: bool = True
     quarantine_s: float = Field(default=30.0, ge=0, le=600)
+    media_timeout_s: float = Field(default=60.0, ge=0, le=3600)
 
     @field_validator("ports")
     @classmethod

@@ -88,12 +88,12 @@ class Conversation:
 
     # ------------------------------------------------------------------ for the call
 
-    def prepare(self) -> Deferred[None]:
-        """Start the backend while it rings.  Fires when there is something to say, within 3 s in any case; never fails."""
+    def prepare(self, limit_s: float = PREPARE_S) -> Deferred[None]:
+        """Start the backend while it rings.  Fires when there is something to say, after `limit_s` in any case; never fails."""
         if self._greeting is not None and self._greeting.text:
             self._stage.history.append(("agent", self._greeting.text))
         prepared = self._prepared = Deferred()
-        self._timers.later(PREPARE_S, self._ready)
+        self._timers.later(limit_s, self._ready)
         self._supervisor.open()
         return prepared
 

@@ -1,7 +1,7 @@
 """Who may call, as whom, whom they reach: one decision per INVITE, with the reason for our record.
 
-Order: capacity of the whole service, identity (which trunk), the trunk's state,
-the DID, its agent, the trunk's limit.  The peer learns the status only.
+Order: is the service stopping, identity (which trunk), the trunk's state, the DID, its agent,
+then the limits of service, workspace and trunk.  The peer learns the status only.
 """
 
 from __future__ import annotations
@@ -47,13 +47,23 @@ Decision = Accepted | Challenged | Refused
 
 @attrs.define
 class Admission:
-    """`in_progress` counts calls by trunk id; the owner keeps it."""
+    """`in_progress` counts calls by trunk id, `in_workspace` by workspace id; `enter` and `leave` keep them."""
 
     authenticator: IAuthenticator
     tenancy: Tenancy
     max_calls: int
     in_progress: Counter[str] = attrs.field(factory=Counter)
+    in_workspace: Counter[str] = attrs.field(factory=Counter)
     open: bool = True
+
+    def enter(self, call: Accepted) -> None:
+        self.in_progress[call.trunk.id] += 1
+        self.in_workspace[call.workspace.id] += 1
+
+    def leave(self, call: Accepted) -> None:
+        """The limits may have changed meanwhile, and the trunk may be gone: the call counts where it was admitted."""
+        self.in_progress[call.trunk.id] -= 1
+        self.in_workspace[call.workspace.id] -= 1
 
     def decide(self, attempt: AuthAttempt, called: str) -> Decision:
         """`called` is the user part of the Request-URI."""
@@ -77,15 +87,20 @@ class Admission:
         agent = self.tenancy.agents.get(found.agent_id)
         if agent is None:
             return Refused(480, "agent", f"DID {found.number} of trunk {trunk.name} has no agent", trunk)
-        return self._limits(trunk) or Accepted(self.tenancy.workspaces[trunk.workspace_id], trunk, found, agent)
+        workspace = self.tenancy.workspaces[trunk.workspace_id]
+        return self._limits(trunk, workspace) or Accepted(workspace, trunk, found, agent)
 
-    def _limits(self, trunk: Trunk) -> Refused | None:
+    def _limits(self, trunk: Trunk, workspace: Workspace) -> Refused | None:
         if self.in_progress.total() >= self.max_calls:
             return Refused(503, "service full", f"all {self.max_calls} calls of this service are in use", trunk, retry_after=True)
-        if self.in_progress[trunk.id] >= trunk.max_calls:
+        most = workspace.max_calls
+        if most is not None and self.in_workspace[workspace.id] >= most:
             return Refused(
-                503, "trunk full", f"all {trunk.max_calls} calls of trunk {trunk.name} are in use", trunk, retry_after=True
+                503, "workspace full", f"all {most} calls of workspace {workspace.name} are in use", trunk, retry_after=True
             )
+        most = trunk.max_calls
+        if self.in_progress[trunk.id] >= most:
+            return Refused(503, "trunk full", f"all {most} calls of trunk {trunk.name} are in use", trunk, retry_after=True)
         return None
 
 

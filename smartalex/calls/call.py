@@ -21,22 +21,31 @@ from smartalex.calls.admission import Accepted
 from smartalex.calls.lifecycle import LIFECYCLE, Action, Input, State
 from smartalex.calls.media import CallMedia
 from smartalex.calls.message import Addressee, MessageLimits, MessageSounds, MessageTaking
-from smartalex.calls.record import CallRecord
+from smartalex.calls.record import CallRecord, printable
+from smartalex.calls.watch import MediaWatch
 from smartalex.errors import RemoteError, SmartAlexError
 from smartalex.interfaces import ICallControl, ICounters, IMessageBox
 from smartalex.machine import step
-from smartalex.sip.headers import NameAddr
 from smartalex.sip.message import Request
 from smartalex.sip.session import Session, SessionListener
 from smartalex.tenants.directory import Extension
 
+SETTLE_S = 10.0
+"""How long a call that is over waits for its message to be stored, before its record says 'lost'."""
+
 
 @attrs.frozen
 class CallOptions:
-    """Limits in seconds: REFER to its first sign of progress, and from there until somebody picks up."""
+    """Limits in seconds.
 
+    INVITE to the 200, whether the agent is ready or not; REFER to its first sign of progress, and from there
+    until somebody picks up; how long a caller may send no packet at all (0: for ever).
+    """
+
+    answer_limit_s: float = 3.0
     refer_timeout_s: float = 30.0
     ring_limit_s: float = 60.0
+    media_timeout_s: float = 60.0
     message: MessageLimits = MessageLimits()  # noqa: RUF009 (frozen)
 
 
@@ -54,11 +63,14 @@ class Plant:
 
 @attrs.frozen
 class Party:
-    """The caller as the INVITE names them: cleaned header text, to be treated as data everywhere."""
+    """The caller as the INVITE names them: cleaned header text, to be treated as data everywhere.
+
+    `headers` say who it is to those a call is transferred to (RFC 3325).
+    """
 
     number: str
     name: str
-    identity: NameAddr
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @implementer(ICallControl)
@@ -68,8 +80,8 @@ class Call(SessionListener):
     log = Logger()
 
     __slots__ = (
-        "_cause", "_deadline", "_hear", "_message", "_on_released", "_outcome", "_plant", "_target", "_transferred",
-        "accepted", "caller", "conversation", "media", "record", "session", "state",
+        "_cause", "_deadline", "_hear", "_held", "_message", "_on_released", "_outcome", "_plant", "_target", "_transferred",
+        "_watch", "accepted", "caller", "conversation", "media", "record", "session", "state",
     )  # fmt: skip
 
     def __init__(self, plant: Plant, session: Session, accepted: Accepted, caller: Party, record: CallRecord) -> None:
@@ -88,6 +100,8 @@ class Call(SessionListener):
         self._deadline: IDelayedCall | None = None
         self._transferred = ""
         self._cause = ""
+        self._held = False
+        self._watch: MediaWatch | None = None
         self._on_released: Callable[[Call], None] = lambda call: None
 
     def start(
@@ -99,7 +113,7 @@ class Call(SessionListener):
         self.session.listener = self
         self.session.ring()
         body = answer if answer is not None else media.local_offer()
-        conversation.prepare().addCallback(lambda _: self._input(Input.READY, body))
+        conversation.prepare(self._plant.options.answer_limit_s).addCallback(lambda _: self._input(Input.READY, body))
 
     def hang_up(self, cause: str) -> None:
         """End it from our side, in whatever state it is."""
@@ -130,37 +144,35 @@ class Call(SessionListener):
     # ------------------------------------------------------------------ SIP
 
     def on_ack(self, session: Session, body: bytes) -> None:
-        if self.media.agreed is None:
+        if self.media.offered:
             try:
                 self.media.remote_answer(body)
             except RemoteError as error:
                 self._input(Input.HANG_UP, f"the answer in the ACK did not fit: {error.reason}")
                 return
-            self.media.connect()
+            self._media_changed()
         self._input(Input.ACK)
 
     def on_reinvite(self, session: Session, body: bytes) -> bytes | None:
         if not body:
             return self.media.local_offer()
         answer = self.media.local_answer(body)
-        self.media.connect()
-        self.record.event(
-            "hold" if self.media.held else "media", data={"codec": self.media.agreed.codec if self.media.agreed else ""}
-        )
+        self._media_changed()
         return answer
 
     def on_ended(self, session: Session, cause: str, request: Request | None) -> None:
         reason = request.headers.get("Reason") if request is not None else None
         self._cause = self._cause or CAUSES.get(cause, cause)
         if reason and self.state is not State.ENDED:
-            self.record.event("reason", data={"reason": reason[:200]})
-        self._input(Input.PEER_GONE)
+            self.record.event("reason", data={"reason": printable(reason, 200)})
+        # A connection that broke says nothing of a transfer in progress; a BYE does.
+        self._input(Input.HANG_UP if self._cause in FAILURES else Input.PEER_GONE)
 
     def on_refer_accepted(self, session: Session) -> None:
         self._refer_step(refer.accepted())
 
     def on_refer_progress(self, session: Session, status: int, reason: str, final: bool) -> None:
-        self.record.event("transfer", data={"step": "progress", "status": status, "reason": reason[:80]})
+        self.record.event("transfer", data={"step": "progress", "status": status, "reason": printable(reason)})
         self._refer_step(refer.progress(status, final=final))
 
     def on_refer_lost(self, session: Session) -> None:
@@ -215,7 +227,11 @@ class Call(SessionListener):
         self.session.answer(body)
 
     def _begin(self, _: Any) -> None:
-        self._hear = self.conversation.frame
+        self._hear, self._held = self.conversation.frame, self.media.held
+        self._watch = MediaWatch(
+            self._plant.clock, self._plant.options.media_timeout_s, self.media.leg, self._audio_expected, self._audio_lost
+        )
+        self._watch.start()
         self.conversation.begin()
 
     def _send_refer(self, reason: str) -> None:
@@ -226,7 +242,7 @@ class Call(SessionListener):
         self._plant.counters.count("transfer.refer")
         self._start_deadline(refer.Deadline.FIRST_SIGN)
         try:
-            self.session.refer(refer_to, None, headers=(("P-Asserted-Identity", str(self.caller.identity)),))
+            self.session.refer(refer_to, None, headers=self.caller.headers)
         except SmartAlexError as error:
             self._refer_step(refer.Step(Input.REFER_FAILED, str(error)))
 
@@ -245,6 +261,8 @@ class Call(SessionListener):
         self._plant.counters.count("transfer.failed", cause)
         self.record.event("transfer", {"flagged": "transfer failed"}, {"step": "failed", "cause": cause})
         self._settle_transfer({"ok": False, "cause": cause, "name": self._target.name if self._target else ""})
+        if self._held:
+            self.conversation.suspend()
 
     def _mark_transferred(self, _: Any) -> None:
         self._transferred = self._target.number if self._target else ""
@@ -269,17 +287,19 @@ class Call(SessionListener):
 
     def _release(self, _: Any) -> None:
         self._stop_deadline()
+        if self._watch is not None:
+            self._watch.stop()
         self._hear = lambda pcm, flags: None
         self.conversation.close(self._cause)
         self._settle_transfer({"ok": bool(self._transferred), "cause": self._cause, "name": ""})
         statistics = attrs.asdict(self.media.leg.stats())
         self.media.leg.close()
-        if self._message is not None:
-            self._message.caller_gone()
-            self._message.settled.addCallback(lambda settled: self._close_record(statistics, *settled))
-        else:
+        if self._message is None:
             self._close_record(statistics, "", "")
-        self._on_released(self)
+            return
+        self._message.caller_gone()
+        settled = self._message.settled.addTimeout(SETTLE_S, self._plant.clock)
+        settled.addErrback(lambda _: ("lost", "")).addCallback(lambda outcome: self._close_record(statistics, *outcome))
 
     _perform: dict[Action, Callable[[Call, Any], None]] = {
         Action.ANSWER: _answer,
@@ -300,6 +320,26 @@ class Call(SessionListener):
         if message:
             self.record.event("message", data={"step": message, "id": message_id})
         self.record.close(self._disposition(message), self._cause, {"rtp": statistics})
+        self._on_released(self)
+
+    def _media_changed(self) -> None:
+        """Offer and answer are complete, at the start or later; `held` is the peer's wish not to hear us (RFC 3264 8.4)."""
+        self.media.connect()
+        codec = self.media.agreed.codec if self.media.agreed else ""
+        self.record.event("hold" if self.media.held else "media", {"codec": codec}, {"codec": codec})
+        was, self._held = self._held, self.media.held
+        if self.state is not State.TALKING or was is self._held:
+            return
+        if self._held:
+            self.conversation.suspend()
+        else:
+            self.conversation.resume("", False)
+
+    def _audio_expected(self) -> bool:
+        return not self._held and self.state is not State.HANDED_OVER
+
+    def _audio_lost(self) -> None:
+        self._input(Input.HANG_UP, "no audio from the caller")
 
     def _disposition(self, message: str) -> str:
         if self._transferred:
@@ -355,7 +395,7 @@ CAUSES = {
 }
 """What the session calls the end -> what the record says."""
 
-FAILURES = {"no ACK for the 200", "peer does not answer", "connection lost", "internal fault"}
+FAILURES = {"no ACK for the 200", "peer does not answer", "connection lost", "internal fault", "no audio from the caller"}
 
 FLAGS = {"backend-failed", "misunderstood", "silent-caller"}
 """Kinds of agent events that put a call on the list for review."""

@@ -10,11 +10,12 @@ from smartalex.sdp.description import SessionDescription
 class CallMedia:
     """A leg together with the offer/answer state; every `bytes` here is an SDP body."""
 
-    __slots__ = ("_address", "_capabilities", "_muted", "_session_id", "_version", "agreed", "leg")
+    __slots__ = ("_address", "_capabilities", "_muted", "_session_id", "_version", "agreed", "leg", "offered")
 
     def __init__(self, leg: Leg, capabilities: negotiation.Capabilities, address: str, session_id: int) -> None:
         self.leg = leg
         self.agreed: negotiation.Agreed | None = None
+        self.offered = False  # an offer of ours waits for its answer
         self._capabilities = capabilities
         self._address = address
         self._session_id = session_id
@@ -24,15 +25,20 @@ class CallMedia:
     def local_answer(self, offer: bytes) -> bytes:
         """The answer to `offer`; raises RemoteError(488) where nothing fits.  Takes effect with `connect`."""
         agreed, body = negotiation.answer(SessionDescription.parse(offer), self._capabilities, self._local())
-        self.agreed = agreed
+        self.agreed, self.offered = agreed, False
+        self._version += 1
         return body
 
     def local_offer(self) -> bytes:
         """Our offer, for an INVITE that came without one."""
-        return negotiation.offer(self._capabilities, self._local())
+        body = negotiation.offer(self._capabilities, self._local())
+        self.offered = True
+        self._version += 1
+        return body
 
     def remote_answer(self, answer: bytes) -> None:
         """The peer's answer to `local_offer`; raises RemoteError when it does not fit."""
+        self.offered = False
         self.agreed = negotiation.accept(SessionDescription.parse(answer), self._capabilities)
 
     def connect(self) -> None:
@@ -54,5 +60,5 @@ class CallMedia:
         self.connect()
 
     def _local(self) -> negotiation.Local:
-        self._version += 1
-        return negotiation.Local(self._address, self.leg.local_port, self._session_id, self._version)
+        """A description that cannot be made does not use up its number (RFC 3264 8)."""
+        return negotiation.Local(self._address, self.leg.local_port, self._session_id, self._version + 1)

@@ -123,16 +123,15 @@ class Switchboard:
             **invite_fields(session, caller), "workspace": accepted.workspace.id, "trunk": accepted.trunk.name,
             "did": accepted.did.number, "agent": accepted.agent.name,
         })  # fmt: skip
-        options = self._voices.options(accepted.agent)
-        receives = all(getattr(factory, "receives", True) for factory in options.factories)
         leg = None
         try:
-            leg = self.plane.open(receive=receives)
+            options = self._voices.options(accepted.agent)
+            leg = self.plane.open(receive=all(getattr(factory, "receives", True) for factory in options.factories))
             media = CallMedia(
                 leg, Capabilities(accepted.trunk.codecs), self.address_for(session.peer), new_session_id(self._records)
             )
             answer = media.local_answer(session.request.body) if session.request.body else None
-        except (RemoteError, ResourcesExhausted) as error:
+        except SmartAlexError as error:
             self._turn_down(session, record, error, leg)
             return
         call = Call(self._plant, session, accepted, caller, record)
@@ -141,19 +140,21 @@ class Switchboard:
             clock=self._clock, counters=self._plant.counters,
         )  # fmt: skip
         self.calls[record.id] = call
-        self.admission.in_progress[accepted.trunk.id] += 1
+        self.admission.enter(accepted)
         self._plant.counters.count("calls.accepted")
         call.start(media, conversation, answer, self._released)
 
     def _turn_down(self, session: Session, record: CallRecord, error: SmartAlexError, leg: Leg | None) -> None:
-        """The trunk was let in but this call cannot be: no common codec (488), no ports (503)."""
+        """The trunk was let in but this call cannot be: no codec (488), no ports (503), no agent that can be made (480)."""
         if leg is not None:
             leg.close()
-        ours = not isinstance(error, RemoteError)
-        status, why = (error.status, error.reason) if isinstance(error, RemoteError) else (503, "no RTP ports")
-        self._plant.counters.count("calls.refused", "ports" if ours else "media")
+        exhausted = isinstance(error, ResourcesExhausted)
+        status, why = (503, "no RTP ports") if exhausted else (480, "agent")
+        if isinstance(error, RemoteError):
+            status, why = error.status, error.reason
+        self._plant.counters.count("calls.refused", {488: "media", 503: "ports"}.get(status, "agent"))
         record.close("refused", why, {"status": status, "detail": str(error)})
-        session.reject(status, headers=self._retry_after() if ours else ())
+        session.reject(status, headers=self._retry_after() if exhausted else ())
 
     def _new_record(self, session: Session) -> tuple[CallRecord, Party]:
         records = self._records
@@ -163,7 +164,7 @@ class Switchboard:
     def _released(self, call: Call) -> None:
         if self.calls.pop(call.record.id, None) is None:
             return
-        self.admission.in_progress[call.accepted.trunk.id] -= 1
+        self.admission.leave(call.accepted)
         if self._drained is not None and not self.calls:
             drained, self._drained = self._drained, None
             drained.callback(None)
@@ -180,8 +181,12 @@ class Switchboard:
                     call.fault(Failure())
 
     def on_dtmf(self, leg: Leg, digit: str, duration_ms: int) -> None:
-        if leg.user is not None:
-            leg.user.dtmf(digit, duration_ms)
+        call = leg.user
+        if call is not None:
+            try:
+                call.dtmf(digit, duration_ms)
+            except Exception:
+                call.fault(Failure())
 
     # ------------------------------------------------------------------ stopping
 
@@ -209,7 +214,10 @@ def called_number(request: Request) -> str:
 
 
 def caller_of(request: Request) -> Party:
-    """P-Asserted-Identity first (the trunk is authenticated by now, RFC 3325 5), else From."""
+    """P-Asserted-Identity first (the trunk is authenticated by now, RFC 3325 5), else From.
+
+    Of the URI only what names somebody is kept: no password, no headers, no transport.
+    """
     asserted = request.headers.get_all("P-Asserted-Identity")
     identity = request.from_
     if asserted:
@@ -217,11 +225,13 @@ def caller_of(request: Request) -> Party:
             identity = NameAddr.parse(asserted[0])
         except RemoteError:
             pass  # a broken identity is no identity
-    return Party(
-        printable(identity.uri.user_text or "", 64),
-        printable(identity.display or ""),
-        NameAddr(identity.display, identity.uri, ()),
-    )
+    number, name = printable(identity.uri.user_text, 64), printable(identity.display)
+    kept = identity.uri.params if identity.uri.scheme == "tel" else tuple(p for p in identity.uri.params if p[0] == "user")
+    uri = attrs.evolve(identity.uri, password=None, params=kept, headers=())
+    headers = [("P-Asserted-Identity", str(NameAddr(name, uri)))]
+    if "id" in (request.headers.get("Privacy") or "").lower().replace(" ", "").split(";"):
+        headers.append(("Privacy", "id"))
+    return Party(number, name, tuple(headers))
 
 
 def invite_fields(session: Session, caller: Party) -> dict[str, str]:

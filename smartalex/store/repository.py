@@ -60,7 +60,7 @@ class Repository:
                 )
             )
         workspaces = {
-            r["id"]: Workspace(r["id"], r["name"], Directory(tuple(extensions.get(r["id"], ())), r["operator"]))
+            r["id"]: Workspace(r["id"], r["name"], Directory(tuple(extensions.get(r["id"], ())), r["operator"]), r["max_calls"])
             for r in rows["workspace"]
         }
         dids = tuple(Did(r["number"], r["trunk"], r["agent"]) for r in rows["did"])

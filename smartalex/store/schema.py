@@ -9,7 +9,7 @@ metadata = MetaData()
 meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
 
 workspace = Table("workspace", metadata, Column("id", String, primary_key=True), Column("name", String, nullable=False),
-                  Column("operator", String))  # fmt: skip
+                  Column("operator", String), Column("max_calls", Integer))  # fmt: skip
 
 trunk = Table(
     "trunk", metadata,

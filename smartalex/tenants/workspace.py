@@ -14,11 +14,12 @@ from smartalex.tenants.trunk import Trunk
 
 @attrs.frozen
 class Workspace:
-    """One customer."""
+    """One customer; `max_calls` at a time over all its trunks, None where only those of trunk and service count."""
 
     id: str
     name: str
     directory: Directory
+    max_calls: int | None = None
 
 
 @attrs.frozen
