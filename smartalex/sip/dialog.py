@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 import attrs
@@ -104,6 +105,7 @@ def _readable(addresses: list[str]) -> list[str]:
     return good
 
 
+@lru_cache(maxsize=2048)
 def is_address(host: str) -> bool:
     """True for a numeric IPv4 or (bracketed) IPv6 address."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import attrs
@@ -13,6 +14,8 @@ COOKIE = "z9hG4bK"
 """How a branch begins that was made by RFC 3261's rules (8.1.1.7)."""
 
 MAX_SEQUENCE = 2**31 - 1
+
+_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL).match
 
 
 @attrs.frozen
@@ -156,16 +159,10 @@ class NameAddr:
 
 
 def _end_of_quoted(text: str) -> int:
-    escaped = False
-    for index in range(1, len(text)):
-        char = text[index]
-        if escaped:
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        elif char == '"':
-            return index
-    raise RemoteError(400, "Unbalanced Quotes")
+    found = _QUOTED(text)
+    if found is None:
+        raise RemoteError(400, "Unbalanced Quotes")
+    return found.end() - 1
 
 
 @attrs.frozen
@@ -181,15 +178,10 @@ class Via:
     def parse(cls, text: str) -> Via:
         """Raises RemoteError(400)."""
         head, semicolon, tail = text.partition(";")
-        protocol, _, sent_by = head.replace("\t", " ").strip().partition(" ")
-        if sent_by.lstrip().startswith("/") or protocol.count("/") < 2:
-            protocol, sent_by = _spaced_protocol(head)
-        name, version, transport = (part.strip() for part in protocol.split("/", 2))
-        if name.upper() != "SIP" or not version[:1].isdigit() or not transport:
-            raise RemoteError(400, "Bad Via")
-        if ":" in sent_by:
-            sent_by = ":".join(map(str.strip, sent_by.split(":")))  # white space may stand around the colon
-        host, port = parse_host_port(sent_by.strip())
+        transport, _, sent_by = head[8:].partition(" ")
+        if head[:8] != "SIP/2.0/" or not transport.isalnum() or " " in sent_by or "\t" in sent_by:
+            transport, sent_by = _spaced(head.replace("\t", " "))
+        host, port = parse_host_port(sent_by)
         if ";;" in text:
             tail = ";".join(split_list(tail, ";"))  # a refusal has to find its way back all the same
         return cls(transport, host, port, parse_params(tail) if semicolon else ())
@@ -221,13 +213,14 @@ class Via:
         return f"SIP/2.0/{self.transport} {self.sent_by}{write_params(self.params)}"
 
 
-def _spaced_protocol(head: str) -> tuple[str, str]:
-    """ "SIP / 2.0 / UDP host": white space around the slashes is legal (RFC 4475 3.1.1.1)."""
-    parts = head.split("/", 2)
-    if len(parts) != 3:
+def _spaced(head: str) -> tuple[str, str]:
+    """Transport and sent-by of "SIP / 2.0 / UDP host : port": white space is legal there (RFC 4475 3.1.1.1)."""
+    name, _, rest = head.partition("/")
+    version, _, rest = rest.partition("/")
+    transport, _, sent_by = rest.strip().partition(" ")
+    if name.strip().upper() != "SIP" or not version.strip()[:1].isdigit() or not transport:
         raise RemoteError(400, "Bad Via")
-    transport, _, sent_by = parts[2].strip().partition(" ")
-    return f"{parts[0].strip()}/{parts[1].strip()}/{transport}", sent_by
+    return transport, ":".join(map(str.strip, sent_by.split(":")))
 
 
 @attrs.frozen
@@ -238,11 +231,13 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> CSeq:
         """Raises RemoteError(400); the number is below 2**31 (RFC 3261 8.1.1.5)."""
-        number, _, method = text.replace("\t", " ").strip().partition(" ")
-        method = method.strip()
-        if not (number.isascii() and number.isdigit() and len(number) <= 10 and int(number) <= MAX_SEQUENCE and method):
+        parts = text.split(None, 1)
+        if len(parts) != 2:
             raise RemoteError(400, "Bad CSeq")
-        return cls(int(number), method)
+        number, method = parts
+        if not (number.isascii() and number.isdigit() and len(number) <= 10 and int(number) <= MAX_SEQUENCE):
+            raise RemoteError(400, "Bad CSeq")
+        return cls(int(number), method.rstrip())
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"

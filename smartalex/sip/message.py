@@ -5,8 +5,9 @@ Text is UTF-8 with surrogate escapes, so bytes that are no UTF-8 survive a round
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 from smartalex.errors import RemoteError
 from smartalex.sip.headers import CSeq, NameAddr, Peer, Via, split_list
@@ -30,6 +31,15 @@ LISTS = frozenset(
 """Headers whose values may share a line, separated by commas."""
 
 REQUIRED = ("via", "from", "to", "call-id", "cseq")
+
+KEYS = {
+    name: name.lower()
+    for name in (
+        "Via From To Call-ID CSeq Contact Max-Forwards Content-Type Content-Length Record-Route Route Allow Supported User-Agent "
+        "P-Asserted-Identity Authorization Require Accept Server Event Refer-To Referred-By Subscription-State Reason"
+    ).split()
+}
+"""Names as nearly everybody writes them, to save a look at each letter."""
 
 REASONS = {
     100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress", 200: "OK",
@@ -73,7 +83,7 @@ class Headers:
         """Every value; lines of list headers are split at their commas."""
         key = _key(name)
         values = [row[2] for row in self._rows if row[0] == key]
-        if key in LISTS:
+        if values and key in LISTS:
             return [part for value in values for part in split_list(value)]
         return values
 
@@ -109,9 +119,6 @@ class Headers:
         """(key, name as written, value), in order; not to be changed."""
         return self._rows
 
-    def count(self, key: str) -> int:
-        return sum(row[0] == key for row in self._rows)
-
     def copy(self) -> Headers:
         return Headers.of_rows(list(self._rows))
 
@@ -124,8 +131,26 @@ class Headers:
 
 
 def _key(name: str) -> str:
-    key = name.lower()
-    return COMPACT.get(key, key)
+    key = KEYS.get(name)
+    if key is None:
+        key = name.lower()
+        key = COMPACT.get(key, key)
+    return key
+
+
+T = TypeVar("T")
+
+
+class lazy(Generic[T]):
+    """functools.cached_property without its lock (gone in Python 3.12), which costs more than most of what is computed here."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self._name = compute.__name__
+
+    def __get__(self, message: Message, owner: type[Message]) -> T:
+        value = message.__dict__[self._name] = self._compute(message)
+        return value
 
 
 class Message:
@@ -151,32 +176,32 @@ class Message:
             raise RemoteError(400, f"Missing {name}")
         return value
 
-    @cached_property
+    @lazy
     def vias(self) -> tuple[Via, ...]:
         return tuple(Via.parse(text) for text in self.headers.get_all("Via"))
 
-    @cached_property
+    @lazy
     def via(self) -> Via:
         value = self._need("Via")
         return Via.parse(split_list(value)[0] if "," in value else value)
 
-    @cached_property
+    @lazy
     def from_(self) -> NameAddr:
         return NameAddr.parse(self._need("From"))
 
-    @cached_property
+    @lazy
     def to(self) -> NameAddr:
         return NameAddr.parse(self._need("To"))
 
-    @cached_property
+    @lazy
     def call_id(self) -> str:
         return self._need("Call-ID").strip()
 
-    @cached_property
+    @lazy
     def cseq(self) -> CSeq:
         return CSeq.parse(self._need("CSeq"))
 
-    @cached_property
+    @lazy
     def contact(self) -> NameAddr | None:
         values = self.headers.get_all("Contact")
         return NameAddr.parse(values[0]) if values and values[0] != "*" else None
@@ -200,11 +225,11 @@ class Request(Message):
     def start_line(self) -> str:
         return f"{self.method} {self.uri} SIP/2.0"
 
-    @cached_property
+    @lazy
     def request_uri(self) -> Uri:
         return Uri.parse(self.uri)
 
-    @cached_property
+    @lazy
     def max_forwards(self) -> int | None:
         value = self.headers.get("Max-Forwards")
         if value is None:
@@ -260,15 +285,16 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     first, _, rest = head.decode("utf-8", "surrogateescape").partition("\r\n")
     first = first.rstrip(" \t")
     message = _start(first)
+    rows = message.headers.rows()
     try:
-        _check_line_ends(head if blank else head.removesuffix(b"\r\n"))
-        _read_headers(rest, message.headers.rows())
-        if not blank:
-            raise RemoteError(400, "No End Of Headers")
+        _read_headers(rest if blank else rest.removesuffix("\r\n"), rows)
+        if not blank or "\n" in first or "\r" in first:
+            raise RemoteError(400, "No End Of Line Or Headers")
+        keys = [row[0] for row in rows]
         if isinstance(message, Request):
             _check_request_line(first, message)
-        message.body = _body(message.headers, body, stream)
-        _check(message)
+        message.body = _body(rows, keys, body, stream)
+        _check(message, keys)
     except RemoteError as error:
         raise UnparsableRequest(error.status, error.reason, message if isinstance(message, Request) else None) from None
     return message
@@ -292,67 +318,67 @@ def _is_token(text: str) -> bool:
 
 
 def _check_request_line(first: str, request: Request) -> None:
-    if not first.upper().endswith(" SIP/2.0"):
+    if not first.endswith(" SIP/2.0") and not first.upper().endswith(" SIP/2.0"):
         raise RemoteError(505, REASONS[505])
-    if not request.uri or any(c in request.uri for c in " \t<>"):
+    if not request.uri or _NO_URI(request.uri):
         raise RemoteError(400, "Bad Request-URI")
 
 
-def _check_line_ends(head: bytes) -> None:
-    """A bare CR or LF ends no line here but does for others: what we copy onward must not hold one."""
-    lines = head.count(b"\r\n")
-    if head.count(b"\n") != lines or head.count(b"\r") != lines:
-        raise RemoteError(400, "Bare CR Or LF")
+_NO_URI = re.compile(r"[ \t<>]").search
 
 
 def _read_headers(text: str, rows: list[tuple[str, str, str]]) -> None:
     """Append what `text` holds to `rows`; up to the first bad line when there is one, so that it can be answered."""
+    lines = text.split("\r\n")
+    if not len(lines) - 1 == text.count("\n") == text.count("\r"):
+        raise RemoteError(400, "Bare CR Or LF")  # it ends no line here but does for others: it must not be copied onward
     if "\r\n " in text or "\r\n\t" in text:
-        text = _unfold(text)
-    lines = text.split("\r\n") if text else []
+        lines = _unfold(lines)
     if len(lines) > MAX_HEADERS:
         raise RemoteError(400, "Too Many Headers")
-    compact = COMPACT.get
+    long = len(text) > MAX_LINE
+    known = KEYS.get
     for line in lines:
         name, colon, value = line.partition(":")
-        name = name.rstrip(" \t")
-        if not colon or not name or len(line) > MAX_LINE:
+        key = known(name)
+        if key is None:
+            name = name.rstrip(" \t")
+            key = _key(name)
+        if not colon or not name:
             raise RemoteError(400, "Bad Header")
-        key = name.lower()
-        rows.append((compact(key, key), name, value.strip(" \t")))
+        if long and len(line) > MAX_LINE:
+            raise RemoteError(400, "Header Too Long")
+        rows.append((key, name, value.strip(" \t")))
 
 
-def _unfold(text: str) -> str:
+def _unfold(lines: list[str]) -> list[str]:
     """Continuation lines joined by one blank (RFC 3261 7.3.1)."""
     out: list[list[str]] = []
-    for line in text.split("\r\n"):
+    for line in lines:
         if line[:1] in (" ", "\t") and out:
             out[-1].append(line.strip(" \t"))
         else:
             out.append([line])
-    return "\r\n".join(" ".join(parts) for parts in out)
+    return [" ".join(parts) for parts in out]
 
 
-def _body(headers: Headers, body: bytes, stream: bool) -> bytes:
-    length = headers.get("Content-Length")
-    if length is None:
+def _body(rows: list[tuple[str, str, str]], keys: list[str], body: bytes, stream: bool) -> bytes:
+    count = keys.count("content-length")
+    if not count:
         return b"" if stream else body
-    if not (length.isascii() and length.isdigit() and len(length) <= 9) or headers.count("content-length") > 1:
+    length = rows[keys.index("content-length")][2]
+    if not (length.isascii() and length.isdigit() and len(length) <= 9) or count > 1:
         raise RemoteError(400, "Bad Content-Length")
     if int(length) > len(body):
         raise RemoteError(400, "Body Shorter Than Content-Length")
     return body[: int(length)]
 
 
-def _check(message: Request | Response) -> None:
-    headers = message.headers
-    keys = [row[0] for row in headers.rows()]
+def _check(message: Request | Response, keys: list[str]) -> None:
     for key in REQUIRED:
         found = keys.count(key)
-        if not found:
-            raise RemoteError(400, f"Missing {key.title()}")
-        if found > 1 and key != "via":
-            raise RemoteError(400, f"Two {key.title()} Headers")
+        if found != 1 and (not found or key != "via"):
+            raise RemoteError(400, f"{'Two' if found else 'Missing'} {key.title()}")
     if isinstance(message, Request):
         _ = message.via, message.from_, message.to
         if message.cseq.method != message.method:

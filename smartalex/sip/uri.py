@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import unquote
@@ -13,6 +14,10 @@ from smartalex.errors import RemoteError
 Params = tuple[tuple[str, str | None], ...]
 
 MAX_URI = 4096
+
+_HOST_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?").fullmatch
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*").fullmatch
+_BAD_USER = re.compile('[<>"]').search
 
 
 @attrs.frozen
@@ -67,20 +72,15 @@ class Uri:
 
 def parse_host_port(text: str) -> tuple[str, int | None]:
     """ "host", "host:port" or "[v6]:port"; raises RemoteError(400)."""
-    if text.startswith("["):
-        host, bracket, rest = text.partition("]")
-        host += bracket
-        good = bracket and _is_ipv6(host[1:-1]) and (not rest or rest[0] == ":")
-        port = rest[1:]
-        colon = bool(rest)
-    else:
-        host, separator, port = text.partition(":")
-        good, colon = _is_host(host), bool(separator)
-    if not good:
+    found = _HOST_PORT(text)
+    if found is None:
         raise RemoteError(400, "Bad Host")
-    if not colon:
+    host, port = found.groups()
+    if host[0] == "[" and not _is_ipv6(host[1:-1]):
+        raise RemoteError(400, "Bad Host")
+    if port is None:
         return host, None
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+    if int(port) > 65535:
         raise RemoteError(400, "Bad Port")
     return host, int(port)
 
@@ -90,11 +90,7 @@ def _is_ipv6(text: str) -> bool:
         IPv6Address(text)
     except ValueError:
         return False
-    return "%" not in text
-
-
-def _is_host(host: str) -> bool:
-    return bool(host) and host.isascii() and all(c.isalnum() or c in "-._" for c in host)
+    return True
 
 
 @lru_cache(maxsize=2048)
@@ -102,8 +98,10 @@ def _parse(text: str) -> Uri:
     if len(text) > MAX_URI or not text.isprintable() or " " in text:
         raise RemoteError(400, "Bad URI")
     scheme, colon, rest = text.partition(":")
+    if scheme in ("sip", "sips"):
+        return _parse_sip(scheme, rest)
     scheme = scheme.lower()
-    if not colon or not scheme[:1].isalpha() or not scheme.isascii() or not all(c.isalnum() or c in "+-." for c in scheme):
+    if not colon or not _SCHEME(scheme):
         raise RemoteError(400, "Bad URI")
     if scheme == "tel":
         number, params = _split_params(rest)
@@ -122,7 +120,7 @@ def _parse_sip(scheme: str, rest: str) -> Uri:
         userinfo, _, rest = rest.rpartition("@")
         user, colon, secret = userinfo.partition(":")
         password = secret if colon else None
-        if not user or any(c in '<>"' for c in userinfo):
+        if not user or _BAD_USER(userinfo):
             raise RemoteError(400, "Bad URI")
     rest, _, query = rest.partition("?")
     hostport, params = _split_params(rest)

@@ -129,6 +129,8 @@ class Refusing(TestCase):
             (b"Content-Length: 5", b"Content-Length: 5\r\nl: 5"),
             (b"Content-Length: 5", b"no colon here"),
             (b"Content-Length: 5", b": no name"),
+            (b"Content-Length: 5", b"Allow"),
+            (b"Content-Length: 5", b"X "),
             (b"CSeq: 7 INVITE", b"CSeq: 7 BYE"),
             (b"CSeq: 7 INVITE", b"CSeq: 2147483648 INVITE"),
             (b"CSeq: 7 INVITE", b"CSeq: 7 INVITE\r\nCSeq: 7 INVITE"),
