@@ -261,16 +261,16 @@ class Session:
         self._transaction = transaction
         self._send_2xx(Input.ANSWER, (request, self._success(request, body)[1]))
 
-    def notified(self, event_id: str | None, progress: Progress) -> None:
-        """A NOTIFY of our REFERs; raises RemoteError(481) when there is none that it belongs to.
-
-        Without an id it is about the first (RFC 3515 2.4.6); only what the last one does is told.
-        """
+    def transfer_of(self, event_id: str | None) -> Transfer:
+        """Which REFER of ours a NOTIFY is about, without an id the first (RFC 3515 2.4.6); raises RemoteError(481)."""
         for transfer in self._transfers:
             if event_id in (None, transfer.id):
-                self._transfer_step(transfer, input_of_notify(progress), progress)
-                return
+                return transfer
         raise Refusal(481)
+
+    def notified(self, transfer: Transfer, progress: Progress) -> None:
+        """Only what becomes of the last REFER is told."""
+        self._transfer_step(transfer, input_of_notify(progress), progress)
 
     def referred(self, transaction: ServerTransaction, request: Request) -> None:
         """The peer's REFER: 202 and a first NOTIFY at once (RFC 3515 2.4.4), or 603."""

@@ -176,9 +176,9 @@ class UserAgent:
         session.reinvite(transaction, request)
 
     def _notify(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        event_id, progress = read_event_id(request), read_notify(request)
-        session.notified(event_id, progress)
+        transfer, progress = session.transfer_of(read_event_id(request)), read_notify(request)
         transaction.respond(response_to(request, 200))
+        session.notified(transfer, progress)
 
     def _refer(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
         session.referred(transaction, request)

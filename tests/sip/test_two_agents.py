@@ -630,6 +630,17 @@ class Transfers(TwoAgents):
         self.network.run(1.0)
         self.assertEqual([answer.status for answer in answers], [status])
 
+    def test_a_notify_is_answered_before_what_it_leads_to(self) -> None:
+        ann, bob = self.established()
+        bob.refer("sip:300@h", None)
+        self.network.run(1.0)
+        self.bob.recorder.on_refer_progress = lambda session, status, reason, final: session.hangup()  # type: ignore[method-assign]
+        self.network.seen.clear()
+        ann.notify_refer(200, "OK", final=True)
+        self.network.run(1.0)
+        self.assertEqual(self.network.titles("192.0.2.2"), ["SIP/2.0 200 NOTIFY", "BYE"])
+        self.nothing_left()
+
     def test_refer_crosses_bye(self) -> None:
         ann, bob = self.established()
         bob.refer("sip:300@h", None)
