@@ -101,7 +101,7 @@ def _check(given: dict[str, Any]) -> None:
         if not re.fullmatch(r"[0-9A-Da-d*#]+", digits):
             raise click.UsageError(f"--dtmf {digits!r}: keys are 0-9, *, # and A-D")
     for path in given["wav"]:
-        _wav(path)
+        telephone_wav(path)
     if given["record"] and not os.access(Path(given["record"]).absolute().parent, os.W_OK):
         raise click.UsageError(f"--record {given['record']}: that folder cannot be written to")
 
@@ -191,10 +191,10 @@ class Placing:
 
 def _silent_item(kind: str, text: str) -> Item:
     """An item that needs no voice."""
-    return Item(kind, text, _wav(text)) if kind == "wav" else Item(kind, text.upper())
+    return Item(kind, text, telephone_wav(text)) if kind == "wav" else Item(kind, text.upper())
 
 
-def _wav(path: str) -> bytes:
+def telephone_wav(path: str) -> bytes:
     """The file as 8 kHz mono."""
     try:
         wav = read_wav(path)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from smartalex.config import Config, load
 from smartalex.errors import SmartAlexError
@@ -32,7 +33,7 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def settings(state: str | None, config: str | None) -> Config:
     """The node's configuration; options given to the group count for its commands too."""
-    state, config = state or _above("state"), config or _above("config")
+    state, config = _chosen("state", state), _chosen("config", config)
     try:
         return load(config, {"node.state_dir": state} if state else {})
     except SmartAlexError as error:
@@ -47,13 +48,14 @@ def opened(state: str | None, config: str | None) -> State:
         raise click.ClickException(str(error)) from None
 
 
-def _above(name: str) -> Any:
+def _chosen(name: str, own: str | None) -> str | None:
+    """What stands on the command line, the command's own before its group's; else `own` (the environment's)."""
     context = click.get_current_context(silent=True)
     while context is not None:
-        if context.params.get(name):
-            return context.params[name]
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            return str(context.params[name])
         context = context.parent
-    return None
+    return own
 
 
 def settle(here: State) -> None:

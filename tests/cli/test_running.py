@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 from unittest import TestCase
 
-from tests.interop.platform import Platform, smartalex
+import pytest
+
+from tests.interop.platform import ROOT, Platform, smartalex
 
 
+@pytest.mark.slow
 class Administration(TestCase):
     platform: Platform
 
@@ -66,3 +73,85 @@ class Administration(TestCase):
             "call", "--state", str(self.platform.state), "--dtmf", "1", "--dtmf", "1", "--max-seconds", "60", "--json"
         )
         self.assertEqual(json.loads(done.stdout)["transferred_to"], "299", done.stdout)
+
+
+@pytest.mark.slow
+class Phone(TestCase):
+    """`smartalex call` as its help promises it."""
+
+    platform: Platform
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.platform = Platform("24900-25800").start()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.platform.remove()
+
+    def test_the_conversation_as_it_goes_and_in_one_line(self) -> None:
+        options = ("call", "--state", str(self.platform.state), "--dtmf", "2", "--dtmf", "1", "--refer-answer", "busy")
+        shown = smartalex(*options, "--max-seconds", "25")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        order = [
+            "answered after",
+            "Hello, this is Alex",
+            "[dtmf 2]",
+            "billing?",
+            "[dtmf 1]",
+            "transfer to 300",
+            "300 is busy",
+            "MOS",
+        ]
+        places = [shown.stdout.find(text) for text in order]
+        self.assertEqual(places, sorted(places), shown.stdout)
+        self.assertGreater(places[0], 0)
+        record = self.platform.call(shown.stdout.split()[-1])
+        self.assertEqual(record["flagged"], "transfer failed")
+
+    def test_one_json_line_with_the_transcript(self) -> None:
+        done = smartalex("call", "--state", str(self.platform.state), "--dtmf", "2", "--dtmf", "1", "--json")
+        self.assertEqual((done.returncode, len(done.stdout.splitlines())), (0, 1), done.stderr)
+        told = json.loads(done.stdout)
+        self.assertEqual((told["transferred_to"], told["codec"], told["ended_by"]), ("300", "PCMU", "agent"))
+        self.assertEqual(told["transcript"][0]["role"], "agent")
+        self.assertIn({"role": "caller", "text": "[pressed 2]"}, told["transcript"])
+        self.assertEqual(told["said"]["caller"], ["[dtmf 2]", "[dtmf 1]"])
+        self.assertEqual(self.platform.call(told["record"])["sip_call_id"], told["call_id"])
+
+    def test_a_foreign_platform_with_the_password_from_a_file(self) -> None:
+        secret = self.platform.folder / "password"
+        secret.write_text(self.platform.password + "\n")
+        self.addCleanup(secret.unlink)
+        elsewhere = str(self.platform.folder / "none")
+        done = smartalex(
+            "call", f"sip:play@{self.platform.address}", "--state", elsewhere, "--username", self.platform.username,
+            "--password-file", str(secret), "--max-seconds", "2", "--json",
+        )  # fmt: skip
+        told = json.loads(done.stdout)
+        self.assertEqual((done.returncode, told["ok"], told["transcript"], told["record"]), (0, True, None, None))
+        self.assertGreater(told["speech_heard_s"], 0)
+
+    def test_a_refused_call_says_why_and_fails(self) -> None:
+        done = smartalex("call", "--state", str(self.platform.state), "--agent", "nobody")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("404", done.stderr)
+        self.assertIn("no such number", done.stderr)
+
+    def test_ctrl_c_says_goodbye(self) -> None:
+        program = "import signal; signal.signal(2, signal.default_int_handler); from smartalex.cli.main import main; main()"
+        command = [sys.executable, "-c", program, "call", "--state", str(self.platform.state)]
+        phone = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        )
+        assert phone.stdout is not None
+        for line in phone.stdout:
+            if "answered" in line:
+                phone.send_signal(signal.SIGINT)
+                break
+        rest, _ = phone.communicate(timeout=30)
+        self.assertIn("ended by the caller", rest)
+        self.assertEqual(phone.returncode, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
@@ -116,8 +117,14 @@ class Transfers(Calls):
 
 
 class Recordings(Calls):
+    def setUp(self) -> None:
+        super().setUp()
+        folder = TemporaryDirectory(prefix="smartalex-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
     async def test_left_caller_right_agent_aligned_and_of_one_length(self) -> None:
-        path = Path(self.mktemp())
+        path = self.folder / "call.wav"
         self.robot.on_key = lambda digit: self.robot.bye()
         result = await self.place([VOICE, Item("dtmf", "1")], record=str(path), max_s=4.0)
         wav = read_wav(path)
@@ -136,7 +143,7 @@ class Recordings(Calls):
         )
 
     async def test_what_cannot_be_written_ends_the_call_with_a_reason(self) -> None:
-        result = await self.place([], record=str(Path(self.mktemp()) / "no" / "folder.wav"))
+        result = await self.place([], record=str(self.folder / "no" / "folder.wav"))
         self.assertFalse(result.ok)
         self.assertIn("folder.wav", sentence(result))
 
