@@ -151,6 +151,8 @@ class Conversation:
         if self._closed or self._ending:
             return
         self._turns.input(Input.CONTINUE)
+        if self._raw:
+            self._supervisor.offer("attach", self._audio)
         if self._supervisor.state is State.FLOOR:
             self._floor()
         elif event_text:

@@ -24,7 +24,7 @@ from smartalex.calls.message import Addressee, MessageLimits, MessageSounds, Mes
 from smartalex.calls.record import CallRecord, printable
 from smartalex.calls.watch import MediaWatch
 from smartalex.errors import RemoteError, SmartAlexError
-from smartalex.interfaces import ICallControl, ICounters, IMessageBox
+from smartalex.interfaces import ICallControl, ICounters, IMessageBox, IMessageWriter
 from smartalex.machine import step
 from smartalex.sip.message import Request
 from smartalex.sip.session import Session, SessionListener
@@ -137,7 +137,7 @@ class Call(SessionListener):
         self._plant.counters.count("calls.fault")
         self.record.event("fault", {"flagged": "internal fault"}, {"error": type(failure.value).__name__})
         if self.state is State.TALKING:
-            self._input(Input.MESSAGE, "")
+            self.take_message("")
         else:
             self._input(Input.HANG_UP, "internal fault")
 
@@ -197,7 +197,8 @@ class Call(SessionListener):
     def take_message(self, for_id: str) -> Deferred[dict[str, Any]]:
         if self.state is not State.TALKING:
             return succeed({"ok": False, "cause": f"not while {self.state.value}"})
-        self._input(Input.MESSAGE, for_id)
+        writer = self._plant.messages.open(self.record.id, self.caller.number)  # what it raises leaves the caller with the agent
+        self._input(Input.MESSAGE, (for_id, writer))
         return succeed({"ok": True})
 
     def end(self, reason: str) -> None:
@@ -270,11 +271,11 @@ class Call(SessionListener):
         self._plant.counters.count("transfer.done")
         self.record.event("transfer", {"transferred_to": self._transferred}, {"step": "done"})
 
-    def _take_message(self, for_id: str) -> None:
+    def _take_message(self, detail: tuple[str, IMessageWriter]) -> None:
+        for_id, writer = detail
         self.conversation.suspend()
         target = self.accepted.workspace.directory.find(for_id)
         to = Addressee(target.id, target.name) if target else Addressee()
-        writer = self._plant.messages.open(self.record.id, self.caller.number)
         sounds = self._plant.sounds(self.accepted.agent.language)
         self._message = MessageTaking(self.media.leg, sounds, writer, self._plant.detector(), self._plant.options.message)
         self._hear = self._message.frame

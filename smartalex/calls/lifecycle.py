@@ -71,6 +71,9 @@ LIFECYCLE: Table[State, Input, Action] = {
     # A PBX that says BYE after accepting has taken the caller (Teams, norefersub).
     (S.HANDED_OVER, I.PEER_GONE): ((A.MARK_TRANSFERRED, A.RELEASE), S.ENDED),
     (S.HANDED_OVER, I.HANG_UP): ((A.BYE, A.RELEASE), S.ENDED),
+    # We gave up waiting, the PBX did not: somebody has picked up, and the caller is with them.
+    (S.TALKING, I.REFER_DONE): ((A.MARK_TRANSFERRED, A.BYE, A.RELEASE), S.ENDED),
+    (S.TAKING_MESSAGE, I.REFER_DONE): ((A.MARK_TRANSFERRED, A.BYE, A.RELEASE), S.ENDED),
     (S.TAKING_MESSAGE, I.HANG_UP): ((A.BYE, A.RELEASE), S.ENDED),
     (S.TAKING_MESSAGE, I.PEER_GONE): ((A.RELEASE,), S.ENDED),
 }

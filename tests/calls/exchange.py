@@ -14,7 +14,7 @@ from zope.interface import implementer
 from smartalex.ai.breaker import Breakers
 from smartalex.ai.options import ConversationOptions
 from smartalex.calls.admission import Admission
-from smartalex.calls.call import Call, CallOptions, Plant
+from smartalex.calls.call import CallOptions, Plant
 from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.switchboard import Records, Switchboard, Voices
 from smartalex.interfaces import CallEvent, IMessageBox, IMessageWriter, Verdict
@@ -125,6 +125,7 @@ class Caller:
         self.socket.setblocking(False)
         self.socket.bind(("127.0.0.1", 0))
         self._sequence = 0
+        self._to = 0
         self.heard: list[bool] = []  # one entry a packet: whether it was sound
 
     @property
@@ -136,11 +137,14 @@ class Caller:
         story = self.recorder.story
         return [e[1] for e in story if e[0] in ("progress", "answered", "failed") and e[1] != 100]
 
-    def send(self, payload: bytes = SPEECH, kind: int = 0, *, to: int | None = None) -> None:
-        """One RTP packet; without `to`, where the answer said."""
+    def send(self, payload: bytes = SPEECH, kind: int = 0) -> None:
+        """One RTP packet, to where the call is or was."""
+        call = self.exchange.call_of(self)
+        if call is not None:
+            self._to = call.media.leg.local_port
         self._sequence += 1
         header = HEADER.pack(0x80, kind, self._sequence, self._sequence * 160, 4711)
-        self.socket.sendto(header + payload, ("127.0.0.1", to or self.exchange.leg_of(self).local_port))
+        self.socket.sendto(header + payload, ("127.0.0.1", self._to))
 
     def listen(self) -> None:
         while True:
@@ -232,11 +236,13 @@ class Exchange:
 
     # ------------------------------------------------------------------ our side
 
-    def call_of(self, caller: Caller) -> Call:
-        return next(c for c in self.switchboard.calls.values() if c.session.call_id == caller.session.call_id)
+    def call_of(self, caller: Caller) -> Any:
+        """Their Call; None when it is over."""
+        calls = self.switchboard.calls.values()
+        return next((call for call in calls if call.session.call_id == caller.session.call_id), None)
 
-    def leg_of(self, caller: Caller) -> Any:
-        return self.call_of(caller).media.leg
+    def press(self, caller: Caller, digit: str) -> None:
+        self.switchboard.on_dtmf(self.call_of(caller).media.leg, digit, 100)
 
     def rows(self) -> list[dict[str, Any]]:
         """What the database would hold, one dict a call, with its story under 'story' and what was said under 'said'."""

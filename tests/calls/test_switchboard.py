@@ -193,7 +193,7 @@ class Faults(ExchangeCase):
     def test_a_fault_on_a_key_leaves_the_leg_listening(self) -> None:
         caller = self.exchange.connected()
         self.patch(type(self.exchange.call_of(caller)), "dtmf", lambda *arguments: 1 // 0)
-        self.exchange.switchboard.on_dtmf(self.exchange.leg_of(caller), "1", 100)
+        self.exchange.press(caller, "1")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(len(self.exchange.box.writers), 1)
 
