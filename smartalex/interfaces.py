@@ -254,7 +254,10 @@ class IVoiceAgentHost(Interface):
         """Agent speech in the chosen output format, any length."""
 
     def item_done(item_id):
-        """No more audio comes for this item."""
+        """No more audio comes for this item; '' says that the turn is answered with nothing, so that none is waited for."""
+
+    def protect(item_id):
+        """The caller may not cut this item in, a legal notice for example; before its first audio."""
 
     def discard(item_id=None):
         """Throw away what is queued (of this item, or all)."""
