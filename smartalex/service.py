@@ -133,7 +133,7 @@ class SmartAlexService(Service):
             certificate, key = sip.tls_certificate or str(self.state.certificate), sip.tls_key or str(self.state.key)
             context = DefaultOpenSSLContextFactory(key, certificate)
             self._bind("sip.tls_port", "TLS", sip.tls_port, lambda: self.transports.listen_tls(host, sip.tls_port, context))
-        web = site(self.counters, self._gauges, lambda: self.ready)
+        web = site(self.counters, self._gauges, lambda: self.ready, self.reactor)
         self._http = self._bind(
             "http.port",
             "HTTP",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-from twisted.web.resource import Resource
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.pages import notFound
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from smartalex.counters import Counters
+
+IDLE_S = 30
 
 Gauges = Callable[[], dict[str, float]]
 
@@ -25,7 +31,7 @@ class Counted(Collector):
     def collect(self) -> Iterator[Metric]:
         families: dict[str, CounterMetricFamily] = {}
         for (name, label), total in sorted(self._counters.values.items()):
-            metric = "smartalex_" + name.replace(".", "_")
+            metric = "smartalex_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
             family = families.setdefault(metric, CounterMetricFamily(metric, f"Counted events: {name}", labels=["label"]))
             family.add_metric([label], total)
         yield from families.values()
@@ -33,19 +39,36 @@ class Counted(Collector):
             yield GaugeMetricFamily(f"smartalex_{name}", name.replace("_", " "), value=value)
 
 
-class _Page(Resource):
-    isLeaf = True
+class _Folder(Resource):
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        return notFound()
 
-    def __init__(self, render: Callable[[Request], bytes]) -> None:
+
+class _Page(_Folder):
+    def __init__(self, render: Callable[[Request], bytes], content_type: str = "text/plain; charset=utf-8") -> None:
         super().__init__()
         self._render = render
+        self._content_type = content_type.encode()
 
-    def render_GET(self, request: Request) -> bytes:
-        request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-        return self._render(request)
+    def render(self, request: Request) -> bytes:
+        if request.method not in (b"GET", b"HEAD"):
+            request.setResponseCode(405)
+            request.setHeader(b"allow", b"GET, HEAD")
+            return b""
+        request.setHeader(b"content-type", self._content_type)
+        body = self._render(request)
+        request.setHeader(b"content-length", b"%d" % len(body))
+        return body if request.method == b"GET" else b""
 
 
-def site(counters: Counters, gauges: Gauges, ready: Callable[[], bool]) -> Site:
+class _Request(Request):
+    def render(self, resrc: Any) -> None:
+        self.responseHeaders.removeHeader(b"server")  # our version is nobody's business
+        super().render(resrc)
+
+
+def site(counters: Counters, gauges: Gauges, ready: Callable[[], bool], clock: IReactorTime) -> Site:
+    """The pages of one node; a client that says nothing for IDLE_S is cut off."""
     registry = CollectorRegistry()
     registry.register(Counted(counters, gauges))
 
@@ -55,8 +78,8 @@ def site(counters: Counters, gauges: Gauges, ready: Callable[[], bool]) -> Site:
         request.setResponseCode(503)
         return b"not ready\n"
 
-    root = Resource()
-    root.putChild(b"metrics", _Page(lambda request: generate_latest(registry)))
+    root = _Folder()
+    root.putChild(b"metrics", _Page(lambda request: generate_latest(registry), CONTENT_TYPE_LATEST))
     root.putChild(b"healthz", _Page(lambda request: b"ok\n"))
     root.putChild(b"readyz", _Page(readiness))
-    return Site(root)
+    return Site(root, requestFactory=_Request, reactor=clock, timeout=IDLE_S)
