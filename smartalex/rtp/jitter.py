@@ -1,113 +1,153 @@
-"""The jitter buffer: puts frames in order and gives one each 20 ms, deep enough for the jitter that is measured."""
+"""The jitter buffer: puts packets in order and gives one each 20 ms, deep enough for the jitter that is met."""
 
 from __future__ import annotations
 
+from collections import deque
+
 LOWEST_FRAMES = 2
 HIGHEST_FRAMES = 10
-"""40 to 200 ms, in frames of 20 ms."""
+"""A packet waits 20 to 40 ms at `LOWEST_FRAMES` (the tick's phase decides), 200 ms at most."""
 
-FRAME_S = 0.02
-CALM_FRAMES = 250
-"""So many frames on end with room to spare before the buffer grows shallower."""
+STALL_FRAMES = 5
+"""A gap of up to 100 ms is jitter, to be ready for; a longer one is an interruption, and says nothing about the next."""
+
+WINDOW = 25
+CALM_WINDOWS = 10
+"""Half a second; and the five seconds on end with frames to spare before the buffer grows shallower."""
+
+FAR = 200
 
 
 class JitterBuffer:
     """`push` what arrives, `pop` each 20 ms: the payload, or None when it is missing.
 
-    Sequence numbers are extended to 32 bits by nearness to the next one wanted.
-    Late and doubled packets are counted and dropped.  `depth` is the frames
-    held before playing starts; it grows when packets come late and shrinks
-    after a calm time, by dropping one frame.
+    `depth` is the frames held before playing starts.  It grows when packets
+    come too late and shrinks by one frame after a calm time; what an
+    interruption has piled up beyond it is dropped at once.  `late` packets
+    came after their place was passed, `missing` places were passed empty.
     """
 
-    __slots__ = ("_calm", "_frames", "_least", "_next", "_playing", "depth", "duplicates", "late", "missing")
+    __slots__ = (
+        "_dry", "_frames", "_fresh", "_lows", "_missed", "_next", "_playing", "_stall", "_steps",
+        "depth", "duplicates", "late", "missing",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._frames: dict[int, bytes] = {}
+        self._missed: set[int] = set()
+        self._lows: deque[int] = deque([HIGHEST_FRAMES], CALM_WINDOWS)
+        self._steps = self._stall = self._dry = 0
         self._next = -1
-        self._playing = False
-        self._calm = 0
-        self._least = HIGHEST_FRAMES
+        self._fresh, self._playing = True, False
         self.depth = LOWEST_FRAMES
         self.late = self.duplicates = self.missing = 0
 
     def __len__(self) -> int:
         return len(self._frames)
 
+    @property
+    def playing(self) -> bool:
+        return self._playing
+
     def push(self, sequence: int, payload: bytes) -> None:
         """`sequence` is the 16 bits of the header."""
+        frames = self._frames
         if self._next < 0:
-            self._next = sequence + 65536
-        extended = self._extend(sequence)
-        if not self._playing and not self._frames:
-            self._next = min(self._next, extended) if extended > self._next - 100 else extended
-        ahead = extended - self._next
-        if ahead < 0:
-            self.late += 1
-            self._grow()
-            if ahead < -200:
-                self.reset()
-        elif ahead > 200:
+            self._next = sequence + 0x10000
+        ahead = ((sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
+        extended = self._next + ahead
+        if ahead < 0 and not self._fresh:
+            self._behind(extended, payload)
+        elif extended in frames:
+            self.duplicates += 1
+        elif ahead > FAR:
             self.reset()
             self.push(sequence, payload)
-        elif extended in self._frames:
-            self.duplicates += 1
         else:
-            self._frames[extended] = payload
-            self._bound()
+            if self._dry and ahead == 0 and not self._fresh:
+                self._waited()
+            frames[extended] = payload
+            if len(frames) > HIGHEST_FRAMES:
+                self._drop(1)
 
     def pop(self) -> bytes | None:
         frames = self._frames
         if not self._playing:
             if len(frames) < self.depth:
+                self._dry += 1
                 return None
-            self._playing = True
+            self._fresh, self._playing, self._dry = False, True, 0
             self._next = min(frames)
+        if self._stall:
+            self._stall -= 1
+            return None
         payload = frames.pop(self._next, None)
         if payload is None:
-            self.missing += 1
             if not frames:  # ran dry: wait until it is deep enough again
-                self._playing = False
+                self._playing, self._dry = False, 1
                 return None
+            self.missing += 1
+            self._missed.add(self._next)
         self._next += 1
-        self._settle()
+        self._lows[-1] = min(self._lows[-1], len(frames))
+        self._steps += 1
+        if self._steps == WINDOW:
+            self._settle()
         return payload
 
-    @property
-    def playing(self) -> bool:
-        return self._playing
-
     def reset(self) -> None:
-        """A new source, or a jump in sequence: begin again."""
+        """A new source, or a jump in sequence: begin again, as deep as before."""
         self._frames.clear()
+        self._missed.clear()
         self._next = -1
-        self._playing = False
+        self._stall = self._dry = 0
+        self._fresh, self._playing = True, False
 
-    def _extend(self, sequence: int) -> int:
-        difference = (sequence - self._next) & 0xFFFF
-        return self._next + (difference if difference < 0x8000 else difference - 0x10000)
+    def _behind(self, extended: int, payload: bytes) -> None:
+        """Its place was passed: if empty, the buffer was not deep enough."""
+        if extended not in self._missed:
+            self.duplicates += 1
+            return
+        self._missed.discard(extended)
+        self.late += 1
+        if self.depth >= HIGHEST_FRAMES:
+            return
+        self._deepen(1)
+        if extended == self._next - 1:  # what stood for it has made the room: it can still be played
+            self._next = extended
+            self._frames[extended] = payload
+        else:
+            self._stall += 1
 
-    def _grow(self) -> None:
-        self.depth = min(self.depth + 1, HIGHEST_FRAMES)
-        self._calm = 0
-        if self._playing:
-            self._next -= 1  # play this frame's place again: one concealed frame of more depth
+    def _waited(self) -> None:
+        """It ran dry for a packet that was merely late."""
+        if self._dry <= STALL_FRAMES:
+            self.late += 1
+            self._deepen(self._dry)
+        self._dry = 0
+
+    def _deepen(self, frames: int) -> None:
+        self.depth = min(self.depth + frames, HIGHEST_FRAMES)
+        self._lows.clear()
+        self._lows.append(HIGHEST_FRAMES)
+        self._steps = 0
 
     def _settle(self) -> None:
-        held = len(self._frames)
-        self._least = min(self._least, held)
-        self._calm += 1
-        if self._calm >= CALM_FRAMES:
-            if self._least > LOWEST_FRAMES:
-                self._frames.pop(self._next, None)
-                self._next += 1
-            if self._least >= LOWEST_FRAMES:
-                self.depth = max(LOWEST_FRAMES, self.depth - 1)
-            self._calm, self._least = 0, HIGHEST_FRAMES
+        """Twice a second."""
+        lows = self._lows
+        self._steps = 0
+        self._missed = {place for place in self._missed if place > self._next - FAR}
+        if lows[-1] > self.depth + 2:
+            self._drop(lows[-1] - self.depth)
+        elif len(lows) == CALM_WINDOWS and min(lows) >= LOWEST_FRAMES:
+            self._drop(1)
+            self.depth = max(LOWEST_FRAMES, self.depth - 1)
+            lows.clear()
+        lows.append(HIGHEST_FRAMES)
 
-    def _bound(self) -> None:
-        """Audio older than the deepest buffer is stale: drop it rather than play it late."""
-        while len(self._frames) > HIGHEST_FRAMES + 5:
-            oldest = min(self._frames)
-            del self._frames[oldest]
-            self._next = oldest + 1
+    def _drop(self, count: int) -> None:
+        """Skip the oldest frames: they would only be heard late."""
+        frames = self._frames
+        for place in sorted(frames)[:count]:
+            del frames[place]
+            self._next = place + 1
