@@ -66,13 +66,14 @@ class Administration(TestCase):
         self.told("trunks", "remove", "carrier")
         self.assertNotEqual(self.call("echo", "--username", "nobody", "--password", "x"), 200)
 
-    def test_the_directory_that_a_transfer_uses(self) -> None:
+    def test_a_transfer_goes_by_the_directory_to_where_the_call_came_from(self) -> None:
+        self.told("trunks", "add", "desk")
+        self.told("dids", "add", "alex", "--trunk", "desk", "--agent", "alex")
         self.told("extensions", "add", "299", "Sales", "--kind", "department", "--digit", "1")
-        self.addCleanup(self.told, "extensions", "remove", "299")
-        done = smartalex(
-            "call", "--state", str(self.platform.state), "--dtmf", "1", "--dtmf", "1", "--max-seconds", "60", "--json"
-        )
-        self.assertEqual(json.loads(done.stdout)["transferred_to"], "299", done.stdout)
+        done = smartalex("call", "--state", str(self.platform.state), "--trunk", "desk", "--dtmf", "1", "--dtmf", "1", "--json")
+        told = json.loads(done.stdout)
+        self.assertEqual((told["transferred_to"], told["refer_to"]), ("299", "sip:299@127.0.0.1"), told)
+        self.assertEqual(self.platform.call(told["record"])["trunk"], "desk")
 
 
 @pytest.mark.slow
