@@ -3,39 +3,72 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from smartalex.errors import ConfigurationError
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+
+
+def _address(value: str) -> str:
+    try:
+        ip_address(value)
+    except ValueError:
+        raise ValueError('must be an IP address, such as "192.0.2.10"') from None
+    return value
+
+
+def _reachable(value: str) -> str:
+    if value and ip_address(_address(value)).is_unspecified:
+        raise ValueError("must be an address that others can send to")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class Node(Section):
-    state_dir: str = "./state"
-    host: str = "127.0.0.1"
-    advertised_address: str = ""
+    state_dir: str = Field(default="./state", min_length=1)
+    host: Address = "127.0.0.1"
+    advertised_address: Annotated[str, AfterValidator(_reachable)] = ""
 
 
 class Sip(Section):
     port: int = Field(default=5060, ge=1, le=65535)
     tls_port: int = Field(default=5061, ge=1, le=65535)
-    transports: tuple[Literal["udp", "tcp", "tls"], ...] = ("udp", "tcp", "tls")
+    transports: tuple[Literal["udp", "tcp", "tls"], ...] = Field(default=("udp", "tcp", "tls"), min_length=1, strict=False)
     realm: str = Field(default="smartalex", min_length=1, pattern=r'^[^"\\]+$')
-    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = ("MD5", "SHA-256")
+    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(default=("MD5", "SHA-256"), min_length=1, strict=False)
     nonce_lifetime_s: float = Field(default=60.0, ge=5, le=3600)
     tls_certificate: str = ""
     tls_key: str = ""
     answer_limit_s: float = Field(default=3.0, gt=0, le=30)
     refer_timeout_s: float = Field(default=30.0, ge=1, le=300)
     ring_limit_s: float = Field(default=60.0, ge=1, le=600)
+
+    @field_validator("tls_port")
+    @classmethod
+    def _another_port(cls, value: int, known: ValidationInfo) -> int:
+        if value == known.data.get("port"):
+            raise ValueError("must be another port than sip.port")
+        return value
+
+    @field_validator("tls_key")
+    @classmethod
+    def _with_certificate(cls, value: str, known: ValidationInfo) -> str:
+        if bool(value) != bool(known.data.get("tls_certificate")):
+            raise ValueError("must be given together with sip.tls_certificate")
+        return value
 
 
 class Rtp(Section):
@@ -59,7 +92,7 @@ class Rtp(Section):
 
 
 class Http(Section):
-    host: str = "127.0.0.1"
+    host: Address = "127.0.0.1"
     port: int = Field(default=8080, ge=1, le=65535)
 
 
@@ -71,6 +104,13 @@ class Limits(Section):
 
 class Store(Section):
     url: str = ""
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and not re.match(r"[a-z0-9+]+://", value):
+            raise ValueError('must be a database URL, such as "postgresql+psycopg://user@host/smartalex", or ""')
+        return value
 
 
 class Vault(Section):
@@ -114,12 +154,13 @@ def load(path: str | None, overrides: Mapping[str, Any] | None = None) -> Config
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_sentence(problem, path, text, overridden) for problem in error.errors())) from None
+        problems = [p for p in error.errors() if p["type"] != "too_short" or not p["input"]]  # its items were wrong already
+        raise ConfigurationError("\n".join(_sentence(problem, path, text, overridden) for problem in problems)) from None
 
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from None
 
@@ -131,8 +172,32 @@ def _sentence(problem: Any, path: str | None, text: str, overridden: Mapping[str
     where = f"{path}:{_line_of(text, parts)}" if path and dotted not in overridden else "command line"
     if problem["type"] == "extra_forbidden":
         return f"{where}: {dotted}: there is no such {'option' if len(parts) > 1 else 'section'}; {_near(parts)}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {dotted}: {message[0].lower()}{message[1:]}, not {problem['input']!r}; write for example {_example(parts)}"
+    return f"{where}: {dotted}: {_wrong(problem)}, not {_shown(problem['input'])}; write for example {_example(parts)}"
+
+
+WORDS = {
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
+    "string_type": 'must be text in "quotes"',
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "model_type": "must be a section",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must hold neither quotes nor backslashes",
+}
+
+
+def _wrong(problem: Any) -> str:
+    """What pydantic found, in the words of somebody who writes TOML."""
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = message.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+    return WORDS.get(problem["type"], message)
+
+
+def _shown(value: Any) -> str:
+    return toml_value(value) if isinstance(value, (str, bool, int, float)) else repr(value)[:60]
 
 
 def _near(parts: list[str]) -> str:
@@ -162,20 +227,25 @@ def toml_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
 
 
 def _line_of(text: str, parts: list[str]) -> int:
     """The line where this key, or else its section, stands."""
-    section, best = "", 1
+    section, best, quoted = "", 1, False
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\s*([\w-]+)\s*\]", line)
+        inside, quoted = quoted, quoted ^ bool(line.count('"""') % 2)
+        if inside:
+            continue
+        header = re.match(r"\s*\[\[?\s*([\w-]+)[.\]\s]", line)
+        key = re.match(r"""\s*["']?([\w-]+)["']?\s*[.=]\s*([\w-]*)""", line)
         if header:
             section = header[1]
-            if section == parts[0]:
-                best = number
-        elif section == parts[0] and len(parts) > 1 and re.match(rf"\s*{re.escape(parts[1])}\s*=", line):
+            best = number if section == parts[0] else best
+        elif key and [section, key[1]] == parts[:2]:
             return number
-        elif not section and re.match(rf"\s*{re.escape(parts[0])}\s*=", line):
-            return number
+        elif key and not section and key[1] == parts[0]:
+            best = number
+            if len(parts) < 2 or key[2] == parts[1]:
+                return number
     return best

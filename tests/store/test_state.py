@@ -51,11 +51,11 @@ class FirstStart(StateCase):
         self.assertIsNone(self.open().issued)
 
     def test_the_certificate_names_the_addresses_it_serves(self) -> None:
-        state = self.open(host="192.0.2.7", advertised_address="sip.example.com")
+        state = self.open(host="192.0.2.7", advertised_address="198.51.100.9")
         certificate = x509.load_pem_x509_certificate(state.certificate.read_bytes())
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        self.assertIn("192.0.2.7", map(str, names.get_values_for_type(x509.IPAddress)))
-        self.assertEqual(set(names.get_values_for_type(x509.DNSName)), {"localhost", "sip.example.com"})
+        self.assertLessEqual({"192.0.2.7", "198.51.100.9"}, set(map(str, names.get_values_for_type(x509.IPAddress))))
+        self.assertEqual(names.get_values_for_type(x509.DNSName), ["localhost"])
 
     def test_a_command_makes_no_state_by_itself(self) -> None:
         with self.assertRaisesRegex(
