@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
@@ -32,12 +33,16 @@ def promptly(data: bytes) -> Iterable[float]:
     return (LATENCY_S,)
 
 
-def lossy(seed: int, loss: float = 0.3) -> Fate:
-    """Loses, doubles and reorders at random."""
+def lossy(seed: int, loss: float = 0.3, at_most: int = 3) -> Fate:
+    """Loses, doubles and reorders at random; no datagram is lost more often than `at_most`, so something gets through."""
     random = Random(seed)
+    lost: Counter[bytes] = Counter()
 
     def fate(data: bytes) -> Iterable[float]:
-        copies = 0 if random.random() < loss else 2 if random.random() < 0.2 else 1
+        if random.random() < loss and lost[data] < at_most:
+            lost[data] += 1
+            return ()
+        copies = 2 if random.random() < 0.2 else 1
         return [LATENCY_S + random.random() * random.choice((0.01, 0.01, 0.7)) for _ in range(copies)]
 
     return fate

@@ -675,7 +675,7 @@ class BadLinks(TestCase):
         self.assertEqual(sorted(ann.recorder.heard("ended") + bob.recorder.heard("ended")), [("bye",), ("local",)])
         self.assertTrue(ann.idle() and bob.idle())
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.integers(0, 2**32), st.floats(0, 3), st.floats(0, 3))
     def test_whoever_hangs_up_whenever_all_ends(self, seed: int, first: float, second: float) -> None:
         """Hanging up at any two moments, over a link as bad as any, both sides hear the end once and keep nothing."""
@@ -693,7 +693,57 @@ class BadLinks(TestCase):
         if seed % 2:
             for incoming in bob.sessions:
                 incoming.hangup()
-        network.run(200.0)
+        network.run(100.0)
+        for incoming in bob.sessions:
+            incoming.hangup()  # an INVITE that arrives when its sender has given up is nobody's to cancel
+        network.run(100.0)
         self.assertEqual(len(ann.recorder.heard("ended")), 1)
         self.assertEqual(len(bob.recorder.heard("ended")), len(bob.sessions))
         self.assertTrue(ann.idle() and bob.idle())
+
+
+def recorded() -> list[bytes]:
+    """Every message of a call with a transfer and a hold."""
+    case = ReInvites()
+    case.setUp()
+    case.ann.recorder.accepts_refer = True
+    case.established()
+    case.reinvite(OFFER)
+    case.bob.session.refer("sip:300@h", None)
+    case.network.run(1.0)
+    case.ann.session.notify_refer(200, "OK", final=True)
+    case.network.run(1.0)
+    case.ann.session.hangup()
+    case.network.run(1.0)
+    return [data for _, _, data in case.network.seen]
+
+
+MESSAGES = recorded()
+
+
+class Noise(TestCase):
+    @settings(max_examples=150, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(MESSAGES), st.integers(0, 900), st.integers(0, 30), st.binary(max_size=20)), max_size=8
+        )
+    )
+    def test_damaged_messages_in_the_middle_of_a_call_break_nothing(self, damages: list[tuple[bytes, int, int, bytes]]) -> None:
+        network = Network()
+        ann, bob = Agent(network, "192.0.2.1"), Agent(network, "192.0.2.2")
+        bob.take = ring_and_answer
+        ann.call(bob)
+        network.run(0.5)
+        for data, at, cut, patch in damages:
+            damaged = data[:at] + patch + data[at + cut :]
+            for agent, source in ((ann, "192.0.2.2"), (bob, "192.0.2.1")):
+                agent.layer.receive(damaged, Peer("udp", source, 5060))
+            network.run(0.3)
+        for agent in (ann, bob):
+            self.assertEqual(agent.counters.values["sip.fault", ""], 0)
+            for session in agent.sessions:
+                session.hangup()
+        network.run(200.0)
+        for agent in (ann, bob):
+            self.assertEqual(len(agent.recorder.heard("ended")), len(agent.sessions))
+            self.assertTrue(agent.idle())
