@@ -14,7 +14,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -44,6 +43,7 @@ from smartalex.sip.layer import TransactionLayer
 from smartalex.sip.timers import TimerQueue
 from smartalex.sip.transport import TransportOptions, Transports
 from smartalex.sip.ua import UserAgent, UserAgentOptions
+from smartalex.store.certificate import CertificateFiles
 from smartalex.store.journal import JournalWriter
 from smartalex.store.messages import MessageBox
 from smartalex.store.state import State, open_state
@@ -131,7 +131,7 @@ class SmartAlexService(Service):
             self._bind("sip.port", "TCP", sip.port, lambda: self.transports.listen_tcp(host, sip.port))
         if "tls" in sip.transports:
             certificate, key = sip.tls_certificate or str(self.state.certificate), sip.tls_key or str(self.state.key)
-            context = DefaultOpenSSLContextFactory(key, certificate)
+            context = CertificateFiles(certificate, key)
             self._bind("sip.tls_port", "TLS", sip.tls_port, lambda: self.transports.listen_tls(host, sip.tls_port, context))
         web = site(self.counters, self._gauges, lambda: self.ready, self.reactor)
         self._http = self._bind(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
 import fcntl
-import ipaddress
 import os
 from pathlib import Path
 from typing import IO
 
 import attrs
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from smartalex.config import Config
 from smartalex.errors import ConfigurationError
+from smartalex.store.certificate import self_signed
 from smartalex.store.demo import seed_demo
 from smartalex.store.engine import open_engine, upgrade
 from smartalex.store.journal import Journal
@@ -67,7 +62,7 @@ def open_state(config: Config, *, serve: bool = True) -> State:
         issued = Issued(*seed_demo(repository, config.sip.realm))
     certificate, private = folder / "tls.crt", folder / "tls.key"
     if not certificate.exists():
-        _self_signed(certificate, private, config)
+        self_signed(certificate, private, filter(None, (config.node.host, config.node.advertised_address)))
     return State(folder, repository, Journal(folder / "journal"), certificate, private, issued, lock)
 
 
@@ -105,35 +100,3 @@ def _lock(folder: Path) -> IO[str]:
     file.write(str(os.getpid()))
     file.flush()
     return file
-
-
-def _self_signed(certificate: Path, private: Path, config: Config) -> None:
-    """An EC P-256 certificate for this host, good for two years: enough to begin with."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "SmartAlex")])
-    addresses = {"127.0.0.1", "::1"} | {a for a in (config.node.host, config.node.advertised_address) if a}
-    names: list[x509.GeneralName] = [x509.DNSName("localhost")]
-    names += [_general_name(a) for a in sorted(addresses)]
-    now = datetime.datetime.now(datetime.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=730))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    plain = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(plain)
-    certificate.write_bytes(built.public_bytes(serialization.Encoding.PEM))
-
-
-def _general_name(text: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(text))
-    except ValueError:
-        return x509.DNSName(text)
