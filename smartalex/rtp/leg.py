@@ -20,10 +20,20 @@ from smartalex.rtp import dtmf
 from smartalex.rtp.jitter import JitterBuffer
 from smartalex.rtp.packet import HEADER, HEADER_BYTES, payload_bounds
 from smartalex.rtp.quality import mos, r_factor
+from smartalex.rtp.rtcp import RtcpSession, SenderInfo
+from smartalex.rtp.source import BAD, RESTARTED, Source
 
 CODECS: dict[str, Callable[[], ICodec]] = {"PCMU": PCMU, "PCMA": PCMA}
 LATCH_S = 5.0
 SAMPLES = 160
+FRAME_BYTES = 2 * SAMPLES
+GAP = (b"", False)
+"""A frame between two key presses."""
+
+NETWORK_MS = 30
+"""Taken for the way through the network as long as no RTCP has told."""
+
+Address = tuple[str, int] | tuple[str, int, int, int]
 
 NOTHING, CONCEALED = 1, 2
 """Flags of a frame handed to the sink: nothing was there (silence), or it stands for a lost one."""
@@ -44,7 +54,11 @@ class MediaParams:
 
 @attrs.frozen
 class LegStats:
-    """Counted over the leg's life; times are seconds since it was opened, None when nothing came."""
+    """Counted over the leg's life; times are seconds since it was opened.  None: nothing came, or nobody told.
+
+    `lost` never arrived, `late` arrived too late; `remote_*` is how the peer receives us (RTCP), its loss
+    over the last reporting interval.
+    """
 
     packets_sent: int
     packets_received: int
@@ -58,6 +72,10 @@ class LegStats:
     last_packet_s: float | None
     played_ms: int
     mos: float
+    remote_lost: int | None = None
+    remote_loss_pct: float | None = None
+    remote_jitter_ms: float | None = None
+    rtt_ms: float | None = None
 
 
 @implementer(IAudioOut)
@@ -65,11 +83,12 @@ class Leg:
     """Made by `MediaPlane.open`.  `user` belongs to whoever opened it; `receive` False saves decoding what nobody hears."""
 
     __slots__ = (
-        "_codec", "_concealer", "_dtmf_in", "_dtmf_out", "_dtmf_pt", "_dtmf_ts", "_latch_until", "_loop", "_loop_at", "_now",
-        "_opened", "_partial", "_paused", "_pt", "_queue", "_random_ts", "_remote", "_remote_host", "_seq", "_sending", "_socket",
-        "_source", "_transit", "closed", "concealed", "first_at", "jitter", "jitter_samples", "last_at", "local_port", "lost_base",
-        "malformed", "on_closed", "packets_received", "packets_sent", "played_frames", "receive", "slot", "ssrc", "strangers",
-        "symmetric", "user", "__weakref__",
+        "__weakref__", "_clip", "_codec", "_concealer", "_dtmf_in", "_dtmf_out", "_dtmf_pt", "_dtmf_ts", "_latch_until",
+        "_loop", "_loop_at", "_lost_before", "_marker", "_now", "_opened", "_packet_bytes", "_partial", "_paused", "_pt",
+        "_queue", "_rest", "_sending", "_seq", "_signalled", "_silent", "_socket", "_started", "_timestamp", "closed",
+        "concealed", "first_at", "jitter", "last_at", "local_port", "malformed", "octets_sent", "on_closed", "on_pressed",
+        "on_started", "packets_received", "packets_sent", "played_frames", "receive", "remote", "rtcp", "slot", "source",
+        "ssrc", "strangers", "symmetric", "user",
     )  # fmt: skip
 
     rate = 8000
@@ -80,58 +99,79 @@ class Leg:
         self._now = now
         self._opened = now()
         self._codec: ICodec = PCMU()
-        self._concealer = Concealer()
-        self._dtmf_in = dtmf.DtmfReceiver()
-        self._dtmf_out: deque[tuple[bytes, bool]] = deque()
+        self._silent = SILENT["PCMU"]
+        self._pt = 0
         self._dtmf_pt = -1
-        self._dtmf_ts = 0
-        self._latch_until = 0.0
+        # what is sent
+        self._signalled: Address | None = None
+        self.remote: Address | None = None
+        self._sending = self._started = self._paused = False
+        self._seq, self._timestamp, self._marker = random(16), random(32), 0
+        self.ssrc = random(32)
+        self._queue: deque[bytes] = deque()
+        self._partial = b""
+        self._clip: Clip | None = None
         self._loop: list[bytes] = []
         self._loop_at = 0
-        self._partial = b""
-        self._paused = False
-        self._pt = 0
-        self._queue: deque[bytes] = deque()
-        self._random_ts = random(32)
-        self._remote: tuple[str, int] | None = None
-        self._remote_host = ""
-        self._seq = random(16)
-        self._sending = False
-        self._source = -1
-        self._transit: int | None = None
-        self.ssrc = random(32)
+        self._dtmf_out: deque[tuple[bytes, bool]] = deque()
+        self._dtmf_ts = 0
+        # what is received
+        self._latch_until = 0.0
+        self.source: Source | None = None
         self.jitter = JitterBuffer()
-        self.jitter_samples = 0.0
+        self._concealer = Concealer()
+        self._dtmf_in = dtmf.DtmfReceiver()
+        self._rest = b""
+        self._packet_bytes = FRAME_BYTES
+        self._lost_before = 0
+        self.rtcp = RtcpSession(self.ssrc, f"{random(96):024x}")  # a name of its own for each call (RFC 7022)
         self.first_at = self.last_at = 0.0
-        self.packets_sent = self.packets_received = self.played_frames = 0
-        self.concealed = self.lost_base = self.malformed = self.strangers = 0
+        self.packets_sent = self.octets_sent = self.packets_received = self.played_frames = 0
+        self.concealed = self.malformed = self.strangers = 0
         self.receive = True
         self.symmetric = True
         self.closed = False
         self.slot = 0
         self.user: Any = None
+        self.on_started: Callable[[Leg], None] = lambda leg: None
         self.on_closed: Callable[[Leg], None] = lambda leg: None
+        self.on_pressed: Callable[[Leg, str, int], None] = lambda leg, digit, ms: None
 
     # ------------------------------------------------------------------ verbs
 
     def set_remote(self, address: str, port: int, params: MediaParams) -> None:
-        """Send there from now on; the source of what we hear may be learned once again (symmetric RTP)."""
+        """Send there from now on.  Another address than before means a new source, to be learned again (symmetric RTP)."""
         if params.codec not in CODECS:
             raise LocalError(f"no codec {params.codec}")
         if params.codec != self._codec.name:
-            self._codec = CODECS[params.codec]()
-            self._queue.clear()
+            self._change_codec(CODECS[params.codec]())
         self._pt = params.payload_type
         self._dtmf_pt = -1 if params.dtmf_payload_type is None else params.dtmf_payload_type
-        if (address, port) != self._remote:
-            self._remote = (address, port)
-            self._remote_host = address
-            self._source = -1
+        if self._dtmf_pt < 0:
+            self._dtmf_out.clear()
+        signalled: Address = (address, port, 0, 0) if ":" in address else (address, port)
+        if signalled != self._signalled:
+            self._signalled = self.remote = signalled
+            self._forget_source()
             self._latch_until = self._now() + LATCH_S
-        self._sending = params.send
+        if params.send and not self._sending:
+            self._marker = 0x80  # the first packet after a gap (RFC 3551 4.1)
+        self._sending = params.send and not self.closed
+        if not self._started and not self.closed:
+            self._started = True
+            self.on_started(self)
+
+    def _change_codec(self, codec: ICodec) -> None:
+        before, self._codec = self._codec, codec
+        self._silent = SILENT[codec.name]
+        self._queue = deque(codec.encode(before.decode(payload)) for payload in self._queue)
+        if self._loop and self._clip is not None:
+            self._loop = _frames_of(self._clip, codec)
+        self.jitter.reset()
+        self._rest = b""
 
     def play(self, pcm: bytes) -> None:
-        size = SAMPLES * 2
+        size = FRAME_BYTES
         data = self._partial + pcm
         whole = len(data) - len(data) % size
         encode = self._codec.encode
@@ -144,7 +184,7 @@ class Leg:
             raise LocalError(f"a clip of {clip.rate} Hz on a leg of {self.rate} Hz")
         frames = _frames_of(clip, self._codec)
         if loop:
-            self._loop, self._loop_at = frames, 0
+            self._clip, self._loop, self._loop_at = clip, frames, 0
         else:
             self._pad()
             self._queue.extend(frames)
@@ -172,116 +212,172 @@ class Leg:
         return len(self._queue) * FRAME_MS + len(self._partial) // 16
 
     def send_dtmf(self, digits: str, ms: int = 160) -> None:
-        """RFC 4733 events with 100 ms between digits; nothing when the peer did not offer them."""
+        """RFC 4733 events with 100 ms between digits; nothing when the peer did not offer them.
+
+        ValueError for what is no key of 0-9 * # A-D.
+        """
         if self._dtmf_pt < 0:
             return
         for digit in digits:
             self._dtmf_out.extend(dtmf.packets(digit, ms))
-            self._dtmf_out.extend([(b"", False)] * 5)
+            self._dtmf_out.extend([GAP] * (dtmf.GAP_MS // FRAME_MS))
 
     def stats(self) -> LegStats:
-        received = self.packets_received
-        lost = max(0, self.jitter.missing)
-        loss_pct = 100 * lost / max(1, received + lost)
-        delay_ms = self.jitter.depth * FRAME_MS + 50
-        since = self._opened
+        received, source, rtcp, since = self.packets_received, self.source, self.rtcp, self._opened
+        lost = max(0, self._lost_before + (source.lost if source else 0))
+        missed = max(lost, self.concealed)
+        network_ms = NETWORK_MS if rtcp.rtt_ms is None else rtcp.rtt_ms / 2
+        delay_ms = network_ms + (1 + self.jitter.depth) * FRAME_MS
         return LegStats(
             self.packets_sent, received, lost, self.jitter.late, self.concealed, self.strangers, self.malformed,
-            round(self.jitter_samples / 8, 2), round(self.first_at - since, 3) if received else None,
+            round(source.jitter / 8, 2) if source else 0.0, round(self.first_at - since, 3) if received else None,
             round(self.last_at - since, 3) if received else None, self.played_ms,
-            round(mos(r_factor(loss_pct, delay_ms, self._codec.name)), 2),
+            round(mos(r_factor(100 * missed / max(1, received + missed), delay_ms, self._codec.name)), 2),
+            rtcp.remote_lost, _rounded(rtcp.remote_loss_pct), _rounded(rtcp.remote_jitter_ms), _rounded(rtcp.rtt_ms),
         )  # fmt: skip
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
+            self._sending = False
             self.flush()
             self.on_closed(self)
 
     # ------------------------------------------------------------------ called by the plane
 
-    def received(self, buffer: memoryview, size: int, source: tuple[str, int]) -> tuple[str, int] | None:
-        """One datagram; returns a completed key press (digit, ms)."""
-        bounds = payload_bounds(buffer, size)
-        if bounds is None or self._remote is None:
-            self.malformed += 1
-            return None
+    def sent(self) -> SenderInfo:
+        """For an RTCP sender report; `ntp` is left open."""
+        return SenderInfo(0, self._timestamp, self.packets_sent, self.octets_sent)
+
+    def received(self, buffer: memoryview, size: int, address: Address) -> None:
+        """One datagram, the first `size` bytes of `buffer`."""
+        if size >= HEADER_BYTES and buffer[0] == 0x80:
+            start, end = HEADER_BYTES, size
+        else:
+            bounds = payload_bounds(buffer, size)
+            if bounds is None:
+                self.malformed += 1
+                return
+            start, end = bounds
         _, second, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
         kind = second & 0x7F
-        if source != self._remote and not self._latch(source, kind):
+        if address != self.remote and not self._latch(address, kind):
             self.strangers += 1
-            return None
-        if ssrc != self._source:
-            self._source = ssrc
-            self.jitter.reset()
-            self._transit = None
-        now = self._now()
+            return
+        now = self.last_at = self._now()
         self.packets_received += 1
-        self.last_at = now
-        if self.packets_received == 1:
-            self.first_at = now
-        if kind == self._dtmf_pt:
-            return self._dtmf_in.packet(bytes(buffer[bounds[0] : bounds[1]]), timestamp)
-        if kind != self._pt:
-            return None
-        transit = int(now * 8000) - timestamp
-        if self._transit is not None:
-            difference = abs(transit - self._transit) & 0xFFFFFFFF
-            if difference < 80_000:
-                self.jitter_samples += (difference - self.jitter_samples) / 16
-        self._transit = transit
-        if self.receive:
-            self._push(sequence, bytes(buffer[bounds[0] : bounds[1]]))
-        return None
+        source = self.source
+        if source is None or source.ssrc != ssrc:
+            source = self._new_source(ssrc, sequence)
+        state = source.packet(sequence)
+        if state == RESTARTED:
+            self.jitter.reset()
+        if kind == self._pt:
+            if state != BAD:
+                source.arrived(timestamp, int(now * 8000))
+                if self.receive:
+                    self.jitter.push(sequence, bytes(buffer[start:end]))
+        elif kind == self._dtmf_pt:
+            self._pressed(self._dtmf_in.packet(bytes(buffer[start:end]), timestamp))
 
-    def _push(self, sequence: int, payload: bytes) -> None:
-        self.jitter.push(sequence, payload)
-
-    def _latch(self, source: tuple[str, int], kind: int) -> bool:
-        """Take a source other than the signalled one, once, early, and only for what was agreed."""
+    def _latch(self, address: Address, kind: int) -> bool:
+        """Take a source other than the signalled one, once, early, before any other, and only for what was agreed."""
         if not self.symmetric or self._now() > self._latch_until or kind not in (self._pt, self._dtmf_pt):
             return False
-        self._remote = source
-        self._latch_until = 0.0
+        self.remote = address
         return True
+
+    def _new_source(self, ssrc: int, sequence: int) -> Source:
+        if self.packets_received == 1:
+            self.first_at = self.last_at
+        self._forget_source()
+        self._latch_until = 0.0
+        self.source = Source(ssrc, sequence)
+        return self.source
+
+    def _forget_source(self) -> None:
+        if self.source is not None:
+            self._lost_before += self.source.lost
+            self.source = None
+        self.jitter.reset()
+        self._pressed(self._dtmf_in.restart())
+
+    def _pressed(self, press: tuple[str, int] | None) -> None:
+        if press is not None:
+            self.on_pressed(self, *press)
+
+    def tick(self) -> None:
+        """Once in 20 ms: one packet goes out; a key press whose end was lost comes to its end."""
+        if self._sending:
+            self._send()
+        else:
+            self._timestamp = self._timestamp + SAMPLES & 0xFFFFFFFF
+        if self._dtmf_in.pressing:
+            self._pressed(self._dtmf_in.tick())
+
+    def skip(self, frames: int) -> None:
+        """So many ticks will not take place: time goes on, nothing is sent."""
+        self._timestamp = self._timestamp + frames * SAMPLES & 0xFFFFFFFF
+        self._marker = 0x80
 
     def hear(self) -> tuple[bytes, int]:
         """The next 20 ms of the caller and its flags."""
-        payload = self.jitter.pop()
-        if payload is not None:
-            pcm = self._codec.decode(payload)
-            if len(pcm) != SAMPLES * 2:
-                pcm = (pcm + bytes(SAMPLES * 2))[: SAMPLES * 2]
-            return self._concealer.good(pcm), 0
+        if not self._rest:
+            payload = self.jitter.pop()
+            if payload is not None:
+                pcm = self._codec.decode(payload)
+                if len(pcm) == FRAME_BYTES:
+                    return self._concealer.good(pcm), 0
+                self._packet_bytes = len(pcm)
+                return self._gather(self._concealer.good(pcm))
+            if not self.jitter.playing and self._concealer.silent:
+                return SILENCE, NOTHING
+            return self._gather(self._stand_in(FRAME_BYTES), CONCEALED)
+        return self._gather(self._rest)
+
+    def _gather(self, pcm: bytes, flags: int = 0) -> tuple[bytes, int]:
+        """A frame from packets that are shorter or longer than one, or from what stands for them."""
+        while len(pcm) < FRAME_BYTES:
+            payload = self.jitter.pop()
+            if payload is not None:
+                heard = self._codec.decode(payload)
+                self._packet_bytes = len(heard)
+                pcm += self._concealer.good(heard)
+            else:
+                pcm += self._stand_in(FRAME_BYTES - len(pcm))
+                flags = CONCEALED
+        self._rest = pcm[FRAME_BYTES:]
+        return pcm[:FRAME_BYTES], flags
+
+    def _stand_in(self, size: int) -> bytes:
+        """For a lost packet as long as the last one; while nothing comes at all, `size` bytes that fade."""
         if self.jitter.playing:
             self.concealed += 1
-            return self._concealer.lost(SAMPLES * 2), CONCEALED
-        return SILENCE, NOTHING
+            size = max(size, self._packet_bytes)
+        return self._concealer.lost(size)
 
-    def send(self) -> None:
-        """One packet: a key press, queued audio, or silence; nothing while held."""
-        if not self._sending:
-            return
-        timestamp = self._random_ts
-        self._random_ts = timestamp + SAMPLES & 0xFFFFFFFF
-        kind, marker = self._pt, 0
+    def _send(self) -> None:
+        timestamp, kind = self._timestamp, self._pt | self._marker
+        self._timestamp = timestamp + SAMPLES & 0xFFFFFFFF
+        self._marker = 0
         if self._dtmf_out:
             payload, first = self._dtmf_out.popleft()
             if payload:
                 if first:
                     self._dtmf_ts = timestamp
-                kind, marker, timestamp = self._dtmf_pt, 0x80 if first else 0, self._dtmf_ts
+                kind, timestamp = self._dtmf_pt | (0x80 if first else 0), self._dtmf_ts
             else:
-                payload = SILENT[self._codec.name]
+                payload = self._silent
         else:
             payload = self._next_frame()
         sequence = self._seq
         self._seq = sequence + 1 & 0xFFFF
         try:
-            self._socket.sendto(HEADER.pack(0x80, kind | marker, sequence, timestamp, self.ssrc) + payload, self._remote)  # type: ignore[arg-type]
+            self._socket.sendto(HEADER.pack(0x80, kind, sequence, timestamp, self.ssrc) + payload, self.remote)  # type: ignore[arg-type]
         except OSError:
             return  # a full buffer or an unreachable host: the next frame tries again
         self.packets_sent += 1
+        self.octets_sent += len(payload)
 
     def _next_frame(self) -> bytes:
         if not self._paused:
@@ -295,15 +391,15 @@ class Leg:
                 self.played_frames += 1
                 self._loop_at = (self._loop_at + 1) % len(self._loop)
                 return self._loop[self._loop_at - 1]
-        return SILENT[self._codec.name]
+        return self._silent
 
     def _pad(self) -> None:
         """Fill the last frame with silence so that its samples are played."""
         if self._partial:
-            self.play(bytes(SAMPLES * 2 - len(self._partial)))
+            self.play(bytes(FRAME_BYTES - len(self._partial)))
 
 
-SILENCE = bytes(SAMPLES * 2)
+SILENCE = bytes(FRAME_BYTES)
 SILENT = {name: make().encode(SILENCE) for name, make in CODECS.items()}
 assert HEADER_BYTES == HEADER.size
 
@@ -312,7 +408,11 @@ def _frames_of(clip: Clip, codec: ICodec) -> list[bytes]:
     """The clip's payloads in this codec, made once."""
     known = _encoded.setdefault(clip, {})
     if codec.name not in known:
-        size = SAMPLES * 2
+        size = FRAME_BYTES
         pcm = clip.pcm + bytes(-len(clip.pcm) % size)
         known[codec.name] = [codec.encode(pcm[start : start + size]) for start in range(0, len(pcm), size)]
     return known[codec.name]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

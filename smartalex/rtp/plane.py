@@ -1,4 +1,4 @@
-"""The media plane: a socket per leg with its own reader, and one shared 20 ms tick in phase slots."""
+"""The media plane: sockets for each leg with their own readers, and one shared 20 ms tick in phase slots."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ from zope.interface import implementer
 
 from smartalex.errors import ResourcesExhausted
 from smartalex.interfaces import ICounters, IMediaSink
+from smartalex.rtp.control import Control
 from smartalex.rtp.leg import CONCEALED, NOTHING, Leg, LegStats, MediaParams
 
-__all__ = ["CONCEALED", "NOTHING", "Leg", "LegStats", "MediaParams", "MediaPlane", "PlaneOptions"]
+__all__ = ["CONCEALED", "NOTHING", "Leg", "LegStats", "MediaParams", "MediaPlane", "PlaneOptions", "TickStats"]
 
 TICK_S = 0.02
+STALL_S = 0.2
+"""After a stall of up to so long every frame is still sent; after a longer one the lost time is let go."""
+
+EARLY_S = 0.0005
+"""A timer that fires so much too early counts as on time: waiting on would be a wake-up more."""
+
+BIND_ATTEMPTS = 100
+_BUCKET_S, _BUCKETS = 0.00025, 200
 
 
 @attrs.frozen
 class PlaneOptions:
-    """`ports` is the inclusive range; even ports carry RTP, the odd one above is kept for RTCP."""
+    """`ports` is the inclusive range; even ports carry RTP, the odd one above RTCP."""
 
     address: str = "0.0.0.0"
     ports: tuple[int, int] = (10000, 60000)
@@ -33,18 +42,29 @@ class PlaneOptions:
     symmetric: bool = True
 
 
+@attrs.frozen
+class TickStats:
+    """How late the ticks were since the start, to 0.25 ms; `late` by more than one slot."""
+
+    ticks: int
+    late: int
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+
+
 @implementer(IReadDescriptor)
 class Reader:
     """One `recvfrom_into` a wake-up, into a buffer that all share."""
 
-    __slots__ = ("_buffer", "_counters", "_sink", "_socket", "_view", "leg", "rtcp")
+    __slots__ = ("_buffer", "_fault", "_leg", "_socket", "_view", "control")
 
-    def __init__(self, leg: Leg, sock: socket.socket, rtcp: socket.socket, plane: MediaPlane) -> None:
-        self.leg = leg
-        self.rtcp = rtcp
+    def __init__(self, leg: Leg, sock: socket.socket, control: Control, plane: MediaPlane) -> None:
+        self.control = control
+        self._leg = leg
         self._socket = sock
         self._buffer, self._view = plane.buffer, plane.view
-        self._sink, self._counters = plane.sink, plane.counters
+        self._fault = plane.fault
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -54,12 +74,17 @@ class Reader:
 
     def doRead(self) -> None:
         try:
-            size, source = self._socket.recvfrom_into(self._buffer)
+            size, address = self._socket.recvfrom_into(self._buffer)
         except OSError:
             return
-        pressed = self.leg.received(self._view, size, source)
-        if pressed is not None:
-            self._sink.on_dtmf(self.leg, *pressed)
+        try:
+            self._leg.received(self._view, size, address)
+        except Exception:
+            self._fault("a packet could not be taken in")
+
+    def close(self) -> None:
+        self.control.close()
+        self._socket.close()
 
     def connectionLost(self, reason: Any = None) -> None:
         """The reactor drops its readers when it stops."""
@@ -70,8 +95,14 @@ class MediaPlane:
 
     log = Logger()
 
-    def __init__(
-        self, reactor: Any, options: PlaneOptions, sink: IMediaSink, counters: ICounters, random: Callable[[int], int], now: Callable[[], float] = time.monotonic
+    def __init__(  # noqa: PLR0917
+        self,
+        reactor: Any,
+        options: PlaneOptions,
+        sink: IMediaSink,
+        counters: ICounters,
+        random: Callable[[int], int],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sink = sink
         self.counters = counters
@@ -81,6 +112,7 @@ class MediaPlane:
         self._options = options
         self._random = random
         self._now = now
+        self._step = TICK_S / options.slots
         low, high = options.ports
         low += low % 2
         ports = list(range(low, high, 2))
@@ -92,6 +124,7 @@ class MediaPlane:
         self._alarm: IDelayedCall | None = None
         self._slot = 0
         self._due = 0.0
+        self._lateness = [0] * _BUCKETS
         self.ticks = self.late_ticks = 0
         self.worst_late_s = 0.0
 
@@ -99,7 +132,7 @@ class MediaPlane:
         return len(self._readers)
 
     def start(self) -> None:
-        self._due = self._now() + TICK_S / self._options.slots
+        self._due = self._now() + self._step
         self._schedule()
 
     def stop(self) -> None:
@@ -110,25 +143,44 @@ class MediaPlane:
             leg.close()
 
     def open(self, receive: bool = True) -> Leg:
-        """A leg on a port of its own; raises ResourcesExhausted."""
+        """A leg on a pair of ports of its own; raises ResourcesExhausted."""
         port, sock, rtcp = self._bind()
         leg = Leg(sock, port, self._random, self._now)
-        leg.receive, leg.symmetric, leg.on_closed = receive, self._options.symmetric, self._closed
-        leg.slot = min(range(len(self._slots)), key=lambda n: len(self._slots[n]))
-        self._slots[leg.slot].append(leg)
-        reader = self._readers[leg] = Reader(leg, sock, rtcp, self)
+        leg.receive, leg.symmetric = receive, self._options.symmetric
+        leg.on_started, leg.on_closed, leg.on_pressed = self._started, self._closed, self.sink.on_dtmf
+        self._enter(leg, min(range(len(self._slots)), key=lambda n: len(self._slots[n])))
+        reader = self._readers[leg] = Reader(leg, sock, Control(leg, rtcp, self._reactor, self._random, self._now), self)
         self._reactor.addReader(reader)
         return leg
 
+    def tick_stats(self) -> TickStats:
+        return TickStats(self.ticks, self.late_ticks, self._quantile_ms(0.5), self._quantile_ms(0.99), self.worst_late_s * 1000)
+
+    def fault(self, what: str) -> None:
+        """To be called where an exception was caught."""
+        self.counters.count("rtp.fault")
+        self.log.failure("{what}", what=what)
+
+    # ------------------------------------------------------------------ legs
+
     def _bind(self) -> tuple[int, socket.socket, socket.socket]:
         self._end_quarantine()
-        for _ in range(min(100, len(self._free))):
+        for _ in range(min(BIND_ATTEMPTS, len(self._free))):
             port = self._free.popleft()
             try:
-                return port, self._socket(port), self._socket(port + 1)
+                return port, *self._pair(port)
             except OSError:
                 self._free.append(port)  # somebody else's
-        raise ResourcesExhausted("no RTP port is free")
+        low, high = self._options.ports
+        raise ResourcesExhausted(f"no RTP port is free in {low}-{high} ({len(self)} in use, {len(self._resting)} resting)")
+
+    def _pair(self, port: int) -> tuple[socket.socket, socket.socket]:
+        rtp = self._socket(port)
+        try:
+            return rtp, self._socket(port + 1)
+        except OSError:
+            rtp.close()
+            raise
 
     def _socket(self, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._options.address else socket.AF_INET
@@ -141,12 +193,31 @@ class MediaPlane:
             raise
         return sock
 
+    def _enter(self, leg: Leg, slot: int) -> None:
+        leg.slot = slot
+        self._slots[slot] = [*self._slots[slot], leg]
+
+    def _leave(self, leg: Leg) -> None:
+        # A new list: the tick may be walking over the old one.
+        self._slots[leg.slot] = [other for other in self._slots[leg.slot] if other is not leg]
+
+    def _started(self, leg: Leg) -> None:
+        """It may send: move it to the slot that comes first, unless that is much fuller than others."""
+        self._leave(leg)
+        sizes = [len(legs) for legs in self._slots]
+        most = min(sizes) * 5 // 4 + 2
+        self._enter(leg, next(n for n in self._coming() if sizes[n] <= most))
+        self._readers[leg].control.start()
+
+    def _coming(self) -> list[int]:
+        count = len(self._slots)
+        return [(self._slot + n) % count for n in range(count)]
+
     def _closed(self, leg: Leg) -> None:
-        self._slots[leg.slot].remove(leg)
+        self._leave(leg)
         reader = self._readers.pop(leg)
         self._reactor.removeReader(reader)
-        leg._socket.close()
-        reader.rtcp.close()
+        reader.close()
         if leg.strangers:
             self.counters.count("rtp.stranger", amount=leg.strangers)
         if leg.malformed:
@@ -164,31 +235,47 @@ class MediaPlane:
         self._alarm = self._reactor.callLater(max(0.0, self._due - self._now()), self._tick)
 
     def _tick(self) -> None:
-        """One slot, or as many as are due; after a long stall the lost time is let go."""
-        step = TICK_S / self._options.slots
+        """One slot, or as many as are due; the schedule is absolute, so that nothing drifts."""
         late = self._now() - self._due
         self.ticks += 1
-        if late > step:
+        self._lateness[min(_BUCKETS - 1, max(0, int(late / _BUCKET_S)))] += 1
+        if late > self._step:
             self.late_ticks += 1
             self.worst_late_s = max(self.worst_late_s, late)
-        if late > 0.2:
-            self._due += late - late % step
-        while self._due <= self._now():
-            self._run_slot(self._slots[self._slot])
+            if late > STALL_S:
+                self._let_go(int(late / TICK_S))
+        while self._due <= self._now() + EARLY_S:
+            legs = self._slots[self._slot]
             self._slot = (self._slot + 1) % len(self._slots)
-            self._due += step
-        self._schedule()
+            self._due += self._step
+            self._run_slot(legs)
+        if self._alarm is not None:  # not stopped meanwhile
+            self._schedule()
+
+    def _let_go(self, frames: int) -> None:
+        self._due += frames * TICK_S
+        for leg in self._readers:
+            leg.skip(frames)
 
     def _run_slot(self, legs: list[Leg]) -> None:
         batch = []
         for leg in legs:
-            leg.send()
-            if leg.receive:
-                pcm, flags = leg.hear()
-                batch.append((leg, pcm, flags))
+            try:
+                leg.tick()
+                if leg.receive:
+                    batch.append((leg, *leg.hear()))
+            except Exception:
+                self.fault("a leg failed")
         if batch:
             try:
                 self.sink.on_frames(batch)
             except Exception:
-                self.counters.count("rtp.fault")
-                self.log.failure("the media sink failed")
+                self.fault("the media sink failed")
+
+    def _quantile_ms(self, part: float) -> float:
+        wanted, seen = part * self.ticks, 0
+        for bucket, count in enumerate(self._lateness):
+            seen += count
+            if seen >= wanted:
+                return (bucket + 1) * _BUCKET_S * 1000
+        return 0.0

@@ -1,0 +1,93 @@
+"""RTCP of one leg: its socket, and a report every five seconds or so (RFC 3550 section 6)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from zope.interface import implementer
+
+from smartalex.rtp.leg import Address, Leg
+from smartalex.rtp.rtcp import interval_s
+
+
+@implementer(IReadDescriptor)
+class Control:
+    """Reports go to the port above the peer's RTP, or to where its own come from; only the leg's peer is listened to."""
+
+    __slots__ = ("_alarm", "_learned", "_leg", "_now", "_random", "_reactor", "_socket")
+
+    def __init__(
+        self, leg: Leg, sock: socket.socket, reactor: Any, random: Callable[[int], int], now: Callable[[], float]
+    ) -> None:
+        self._leg = leg
+        self._socket = sock
+        self._reactor = reactor
+        self._random = random
+        self._now = now
+        self._learned: Address | None = None
+        self._alarm: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """When the leg knows its peer."""
+        self._reactor.addReader(self)
+        self._schedule(initial=True)
+
+    def close(self) -> None:
+        """Say goodbye, if anything was ever said."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+            self._reactor.removeReader(self)
+            if self._leg.packets_sent:
+                self._send(bye=True)
+        self._socket.close()
+
+    def _schedule(self, *, initial: bool = False) -> None:
+        delay_s = interval_s(self._random(32) / (1 << 32), initial=initial)
+        self._alarm = self._reactor.callLater(delay_s, self._report)
+
+    def _report(self) -> None:
+        self._send()
+        self._schedule()
+
+    def _send(self, *, bye: bool = False) -> None:
+        leg = self._leg
+        data = leg.rtcp.report(self._now(), leg.source, leg.sent(), bye=bye)
+        try:
+            self._socket.sendto(data, self._destination())
+        except OSError:
+            pass  # unreachable just now; the next report tries again
+
+    def _destination(self) -> Address:
+        remote, learned = self._leg.remote, self._learned
+        assert remote is not None
+        if learned is not None and learned[0] == remote[0]:
+            return learned
+        return (remote[0], min(remote[1] + 1, 65535), *remote[2:])
+
+    # ------------------------------------------------------------------ IReadDescriptor
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "rtcp"
+
+    def doRead(self) -> None:
+        try:
+            data, address = self._socket.recvfrom(2048)
+        except OSError:
+            return
+        leg = self._leg
+        if leg.remote is None or address[0] != leg.remote[0]:
+            leg.strangers += 1
+        elif leg.rtcp.received(data, self._now()) is None:
+            leg.malformed += 1
+        else:
+            self._learned = address
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """The reactor drops its readers when it stops."""
