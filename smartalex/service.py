@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from smartalex import plugins
@@ -32,7 +34,7 @@ from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.switchboard import Records, Switchboard, Voices
 from smartalex.config import Config
 from smartalex.counters import Counters
-from smartalex.errors import ConfigurationError
+from smartalex.errors import ConfigurationError, SmartAlexError
 from smartalex.interfaces import IAuthenticator
 from smartalex.media.tone import beep
 from smartalex.media.vad import Vad
@@ -54,6 +56,11 @@ from smartalex.web.status import site
 Announce = Callable[[dict[str, Any]], None]
 RELOAD_S = 0.5
 
+REMEDIES = {
+    errno.EACCES: "ports below 1024 need a privilege; choose another {option}",
+    errno.EADDRNOTAVAIL: "its host is no address of this machine",
+}
+
 
 class SmartAlexService(Service):
     """One node.  `announce` gets a dict of addresses once calls are taken."""
@@ -73,25 +80,26 @@ class SmartAlexService(Service):
         self._reload = LoopingCall(self._look_for_changes)
         self._reload.clock = reactor
         self._http: Any = None
+        self._complaint = ""
 
     # ------------------------------------------------------------------ starting
 
     def privilegedStartService(self) -> None:
-        """Open the state and bind the ports; raises SystemExit with one sentence."""
+        """Open the state, settle the records of the last run, bind the ports; raises SystemExit with one sentence."""
         try:
             self.state: State = open_state(self.config)
+            self._writer = JournalWriter(self.state.journal, self.state.repository, self._defer, self.reactor, self.counters)
+            cut = self._writer.replay(time.time())
             self._build()
             self._listen()
-        except ConfigurationError as error:
+        except SmartAlexError as error:
             raise SystemExit(f"smartalex: {error}") from None
+        if cut:
+            self.log.warn("{cut} calls were cut when the service last stopped; they are marked 'interrupted'", cut=cut)
 
     def startService(self) -> None:
         super().startService()
         self._pool.start()
-        self._writer = JournalWriter(self.state.journal, self.state.repository, self._defer, self.reactor, self.counters)
-        cut = self._writer.replay(time.time())
-        if cut:
-            self.log.warn("{cut} calls were cut when the service last stopped; they are marked 'interrupted'", cut=cut)
         self.plane.start()
         self._reload.start(RELOAD_S, now=False)
         self._prepare().addCallbacks(lambda _: self._open(), self._failed)
@@ -145,17 +153,16 @@ class SmartAlexService(Service):
         try:
             return listen()
         except CannotListenError as error:
-            reason = getattr(error.socketError, "strerror", error.socketError)
-            raise ConfigurationError(
-                f"{what} port {port} cannot be opened ({reason}): stop the program that uses it, or choose another {option}"
-            ) from None
+            number = getattr(error.socketError, "errno", None) or 0
+            remedy = REMEDIES.get(number, "stop the program that uses it, or choose another {option}").format(option=option)
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            raise ConfigurationError(f"{what} port {port} cannot be opened ({reason}): {remedy}") from None
 
     def _prepare(self) -> Deferred[Any]:
         """Load the agents' backends and render what they say first."""
         waiting = []
         for agent in self.admission.tenancy.agents.values():
-            for spec in agent.backends:
-                factory = self._factory(spec)
+            for factory in self._factories_of(agent):
                 synthesizer = getattr(factory, "synthesizer", None)
                 if synthesizer is not None:
                     waiting.append(self.prompts.load(synthesizer, agent.voice, agent.language))
@@ -163,6 +170,8 @@ class SmartAlexService(Service):
         return DeferredList(waiting, consumeErrors=True)
 
     def _open(self) -> None:
+        if not self.running:
+            return
         self.ready = True
         gc.collect()
         gc.freeze()
@@ -204,16 +213,29 @@ class SmartAlexService(Service):
         )
         return FirstOf([AllowlistAuthenticator(sources), digest]) if sources else digest
 
+    def _factories_of(self, agent: Agent) -> tuple[Any, ...]:
+        """The agent's chain without what cannot be loaded; with nothing left the caller is asked for a message."""
+        for spec in agent.backends:
+            if spec not in self._factories:
+                self._factories[spec] = self._factory(spec)
+        return tuple(found for spec in agent.backends if (found := self._factories[spec]) is not None)
+
     def _factory(self, spec: str) -> Any:
-        if spec not in self._factories:
+        """A plugin is somebody else's code: whatever it raises costs its own agents only."""
+        try:
             provider, options = plugins.find("IVoiceAgentFactory", spec)
             make = provider.load()
-            self._factories[spec] = make(self.reactor, **options) if getattr(make, "wants_reactor", False) else make(**options)
-        return self._factories[spec]
+            return make(self.reactor, **options) if getattr(make, "wants_reactor", False) else make(**options)
+        except ConfigurationError as error:
+            self.log.error("a backend cannot be used: {error}", error=error)
+        except Exception:
+            self.log.failure("backend {spec} cannot be used", spec=spec)
+        self.counters.count("ai.not_loaded")
+        return None
 
     def _conversation_options(self, agent: Agent) -> ConversationOptions:
-        factories = tuple(self._factory(spec) for spec in agent.backends)
-        return ConversationOptions(factories, self.prompts.greeting(agent), agent.max_duration_s, agent.language)
+        greeting = self.prompts.greeting(agent)
+        return ConversationOptions(self._factories_of(agent), greeting, agent.max_duration_s, agent.language)
 
     def _sounds(self, language: str) -> MessageSounds:
         clip = self.prompts.clip
@@ -228,7 +250,8 @@ class SmartAlexService(Service):
     def _gauges(self) -> dict[str, float]:
         return {
             "calls": len(self.switchboard.calls), "legs": len(self.plane), "sip_transactions": len(self.layer),
-            "media_late_ticks": self.plane.late_ticks, "media_worst_late_seconds": round(self.plane.worst_late_s, 4),
+            "records_pending": len(self.state.journal.pending), "media_late_ticks": self.plane.late_ticks,
+            "media_worst_late_seconds": round(self.plane.worst_late_s, 4),
         }  # fmt: skip
 
     def _defer(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -236,7 +259,7 @@ class SmartAlexService(Service):
 
     def _look_for_changes(self) -> Deferred[Any]:
         looked = self._defer(self._changed).addCallback(self._adopt)
-        return looked.addErrback(lambda failure: self.counters.count("store.reload_failed"))
+        return looked.addErrback(self._not_adopted)
 
     def _changed(self) -> tuple[Tenancy, IAuthenticator] | None:
         if self.state.repository.revision() == self.admission.tenancy.revision:
@@ -245,9 +268,18 @@ class SmartAlexService(Service):
         return tenancy, self._authenticator(tenancy)
 
     def _adopt(self, changed: tuple[Tenancy, IAuthenticator] | None) -> None:
+        self._complaint = ""
         if changed is not None:
             self.admission.tenancy, self.admission.authenticator = changed
             self._prepare()
+
+    def _not_adopted(self, failure: Failure) -> None:
+        """What was known goes on being true; said once, not twice a second."""
+        self.counters.count("store.reload_failed")
+        complaint = str(failure.value)
+        if complaint != self._complaint:
+            self._complaint = complaint
+            self.log.error("a change in the store is not adopted: {complaint}", complaint=complaint)
 
     # ------------------------------------------------------------------ stopping
 
@@ -259,6 +291,7 @@ class SmartAlexService(Service):
     async def _stop(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.reactor.callFromThread(self.switchboard.hang_up_all, "drain"))
+        self.ready = False
         drained = self.switchboard.drain()
         if self.switchboard.calls:
             self.log.info("stopping when {count} calls have ended", count=len(self.switchboard.calls))
@@ -273,6 +306,6 @@ class SmartAlexService(Service):
         self.plane.stop()
         await self._writer.stop()
         self.timers.stop()
-        await DeferredList([d for d in self.transports.stop() if d is not None])
+        await DeferredList([d for d in (*self.transports.stop(), self._http.stopListening()) if d is not None])
         (self.state.folder / "run.json").unlink(missing_ok=True)
         self._pool.stop()

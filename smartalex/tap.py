@@ -14,6 +14,7 @@ from twisted.internet.task import react as twisted_react
 from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
+    Logger,
     LogLevel,
     LogLevelFilterPredicate,
     globalLogBeginner,
@@ -45,9 +46,15 @@ def makeService(options: Options) -> SmartAlexService:
     overrides = {"node.state_dir": options["state"]} if options["state"] else {}
     try:
         config = load(options["config"], overrides)
-        return SmartAlexService(reactor, config)
+        return SmartAlexService(reactor, config, _first_words)
     except (ConfigurationError, LocalError) as error:
         raise SystemExit(f"smartalex: {error}") from None
+
+
+def _first_words(ready: dict[str, Any]) -> None:
+    """A daemon shows no password; its log says how to come by one."""
+    if "password" in ready:
+        Logger().info("a first trunk was made; show its password with: smartalex secret rotate {trunk}", trunk=ready["trunk"])
 
 
 def run(config: Config, announce: Announce) -> int:

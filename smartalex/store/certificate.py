@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from smartalex.errors import ConfigurationError
 
@@ -21,8 +23,9 @@ CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 LIFE_DAYS = 730
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class CertificateFiles:
-    """A context factory for servers: TLS 1.2 or newer, forward secret; files that changed count from the next connection on.
+    """What servers show: TLS 1.2 or newer, forward secret; files that changed count from the next connection on.
 
     `certificate` holds the chain, the node's own first.  Raises ConfigurationError for files that cannot be used.
     """
@@ -34,7 +37,7 @@ class CertificateFiles:
         self._seen = self._look()
         self._context = self._load()
 
-    def getContext(self) -> SSL.Context:
+    def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         seen = self._look()
         if seen != self._seen:
             self._seen = seen
@@ -42,7 +45,7 @@ class CertificateFiles:
                 self._context = self._load()
             except ConfigurationError as error:
                 self.log.error("the new certificate is not used: {error}", error=error)
-        return self._context
+        return SSL.Connection(self._context, None)
 
     def _look(self) -> list[tuple[int, int]]:
         return [(s.st_mtime_ns, s.st_size) for s in (os.stat(f) for f in self._files if os.path.exists(f))]

@@ -8,7 +8,9 @@ from typing import Any
 import attrs
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
+from twisted.logger import Logger
 
+from smartalex.errors import LocalError
 from smartalex.interfaces import CallEvent, ISecretStore
 from smartalex.store import credentials, schema
 from smartalex.tenants.agent import Agent
@@ -22,6 +24,8 @@ _UNKNOWN = {c.name: None if c.nullable else "" for c in schema.call.columns if n
 
 
 class Repository:
+    log = Logger()
+
     def __init__(self, engine: Engine, vault: ISecretStore) -> None:
         self.engine = engine
         self.vault = vault
@@ -69,12 +73,18 @@ class Repository:
         )
 
     def credentials(self) -> dict[str, tuple[str, Mapping[str, str]]]:
-        """username -> (trunk id, HA1 by algorithm) of every active digest trunk."""
+        """username -> (trunk id, HA1 by algorithm) of every digest trunk whose secret can be read."""
         with self.engine.connect() as connection:
             trunks = connection.execute(
                 select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.auth != "ip-allowlist")
             ).all()
-        return {username: (trunk_id, credentials.read(self.vault, trunk_id)) for trunk_id, username in trunks}
+        known = {}
+        for trunk_id, username in trunks:
+            try:
+                known[username] = trunk_id, credentials.read(self.vault, trunk_id)
+            except (KeyError, LocalError) as error:
+                self.log.error("trunk {trunk} cannot call until its password is rotated: {error}", trunk=trunk_id, error=error)
+        return known
 
     def trunk_named(self, name: str) -> Trunk | None:
         with self.engine.connect() as connection:

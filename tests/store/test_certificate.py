@@ -32,7 +32,7 @@ class TlsCase(TestCase):
             context.set_cipher_list(b"ALL:@SECLEVEL=0")
             context.set_min_proto_version(version)
             context.set_max_proto_version(version)
-        server, client = SSL.Connection(files.getContext(), None), SSL.Connection(context, None)
+        server, client = files.serverConnectionForTLS(None), SSL.Connection(context, None)
         server.set_accept_state()
         client.set_connect_state()
         for _ in range(6):

@@ -149,6 +149,11 @@ class Tenants(StoreCase):
         self.repository.add_trunk(Trunk("t2", "demo", "two", "", "", "ip-allowlist", ("192.0.2.1",)), "smartalex")
         self.assertEqual(list(self.repository.credentials()), [self.username])
 
+    def test_one_spoilt_secret_costs_its_own_trunk_only(self) -> None:
+        self.repository.add_trunk(Trunk("t2", "demo", "two", "", "sa_two"), "smartalex")
+        self.repository.vault.delete("trunk/acme/digest")
+        self.assertEqual(list(self.repository.credentials()), ["sa_two"])
+
     def test_a_trunk_that_loses_its_password_forgets_it(self) -> None:
         old = self.repository.tenancy().trunks["acme"]
         open_now = attrs.evolve(old, auth="ip-allowlist", allowed_sources=("192.0.2.1",))
