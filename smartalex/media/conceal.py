@@ -54,6 +54,8 @@ class Concealer:
         return made
 
     def _remember(self, pcm: bytes) -> None:
+        if not pcm:
+            return
         history = self._history
         history.append(pcm)
         if len(history) > _HISTORY:
