@@ -80,8 +80,8 @@ class Call(SessionListener):
     log = Logger()
 
     __slots__ = (
-        "_cause", "_deadline", "_hear", "_held", "_message", "_on_released", "_outcome", "_plant", "_target", "_transferred",
-        "_watch", "accepted", "caller", "conversation", "media", "record", "session", "state",
+        "_cause", "_deadline", "_forwarding", "_hear", "_held", "_message", "_on_released", "_outcome", "_plant", "_target",
+        "_transferred", "_watch", "accepted", "caller", "conversation", "media", "record", "session", "state",
     )  # fmt: skip
 
     def __init__(self, plant: Plant, session: Session, accepted: Accepted, caller: Party, record: CallRecord) -> None:
@@ -99,6 +99,7 @@ class Call(SessionListener):
         self._outcome: Deferred[dict[str, Any]] | None = None
         self._deadline: IDelayedCall | None = None
         self._transferred = ""
+        self._forwarding = ""
         self._cause = ""
         self._held = False
         self._watch: MediaWatch | None = None
@@ -189,7 +190,7 @@ class Call(SessionListener):
             return succeed({"ok": False, "cause": "unknown destination", "name": ""})
         if self.state is not State.TALKING:
             return succeed({"ok": False, "cause": f"not while {self.state.value}", "name": target.name})
-        self._target, self._outcome = target, Deferred()
+        self._target, self._outcome, self._forwarding = target, Deferred(), ""
         outcome = self._outcome
         self._input(Input.TRANSFER, reason)
         return outcome
@@ -238,8 +239,9 @@ class Call(SessionListener):
     def _send_refer(self, reason: str) -> None:
         target, trunk = self._target, self.accepted.trunk
         assert target is not None
-        refer_to = f"<sip:{target.number}@{trunk.pbx_domain or bracketed(self.session.peer.host)}>"
-        self.record.event("transfer", data={"step": "refer", "to": target.number, "name": target.name, "why": reason[:200]})
+        number = self._forwarding or target.number
+        refer_to = f"<sip:{number}@{trunk.pbx_domain or bracketed(self.session.peer.host)}>"
+        self.record.event("transfer", data={"step": "refer", "to": number, "name": target.name, "why": reason[:200]})
         self._plant.counters.count("transfer.refer")
         self._start_deadline(refer.Deadline.FIRST_SIGN)
         try:
@@ -266,7 +268,7 @@ class Call(SessionListener):
             self.conversation.suspend()
 
     def _mark_transferred(self, _: Any) -> None:
-        self._transferred = self._target.number if self._target else ""
+        self._transferred = self._forwarding or (self._target.number if self._target else "")
         self._cause = "transferred"
         self._plant.counters.count("transfer.done")
         self.record.event("transfer", {"transferred_to": self._transferred}, {"step": "done"})
@@ -358,7 +360,12 @@ class Call(SessionListener):
             return
         if taken.input in (Input.REFER_DONE, Input.REFER_FAILED):
             self._stop_deadline()
-        self._input(taken.input, taken.cause)
+        number = self.accepted.agent.call_forwarding_number
+        if taken.no_pbx and self.state is State.TRANSFERRING and number and not self._forwarding:
+            self._forwarding = number
+            self._input(Input.FORWARD, taken.cause)
+        else:
+            self._input(taken.input, taken.cause)
 
     def _start_deadline(self, which: refer.Deadline) -> None:
         self._stop_deadline()

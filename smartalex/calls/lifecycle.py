@@ -29,6 +29,7 @@ class Input(Enum):
     REFER_ACCEPTED = "refer accepted"
     REFER_DONE = "refer succeeded"
     REFER_FAILED = "refer failed"
+    FORWARD = "the PBX is out of reach, there is a number to try"
     MESSAGE = "message asked"
     HANG_UP = "hang up"
     PEER_GONE = "peer gone"
@@ -63,6 +64,7 @@ LIFECYCLE: Table[State, Input, Action] = {
     (S.TRANSFERRING, I.REFER_ACCEPTED): ((A.LEAVE_MEDIA,), S.HANDED_OVER),
     # A NOTIFY may overtake the 202 (RFC 6665 4.1.2.4): success without acceptance is success.
     (S.TRANSFERRING, I.REFER_DONE): ((A.MARK_TRANSFERRED, A.BYE, A.RELEASE), S.ENDED),
+    (S.TRANSFERRING, I.FORWARD): ((A.SEND_REFER,), S.TRANSFERRING),
     (S.TRANSFERRING, I.REFER_FAILED): ((A.REPORT_FAILURE,), S.TALKING),
     (S.TRANSFERRING, I.HANG_UP): ((A.BYE, A.RELEASE), S.ENDED),
     (S.TRANSFERRING, I.PEER_GONE): ((A.RELEASE,), S.ENDED),

@@ -28,11 +28,15 @@ class Deadline(Enum):
 
 @attrs.frozen
 class Step:
-    """What one input means for the call: a lifecycle input or None, a cause, a deadline to start."""
+    """What one input means for the call: a lifecycle input or None, a cause, a deadline to start.
+
+    `no_pbx`: had it been the answer to the REFER itself, the PBX would be out of reach.
+    """
 
     input: Input | None = None
     cause: str = ""
     deadline: Deadline | None = None
+    no_pbx: bool = False
 
 
 NOTHING = Step()
@@ -56,11 +60,13 @@ def progress(status: int, *, final: bool) -> Step:
     if 200 <= status < 300:
         return Step(Input.REFER_DONE)
     if status >= 300:
-        return Step(Input.REFER_FAILED, cause_of(status))
+        return Step(Input.REFER_FAILED, cause_of(status), no_pbx=status in (408, 503))
     if final:  # subscription ended on a provisional: no outcome will follow
         return Step(Input.REFER_FAILED, "outcome unknown")
     return Step(deadline=Deadline.RINGING) if status > 100 else NOTHING
 
 
 def deadline_passed(which: Deadline) -> Step:
-    return Step(Input.REFER_FAILED, "no response" if which is Deadline.FIRST_SIGN else "no answer")
+    if which is Deadline.FIRST_SIGN:
+        return Step(Input.REFER_FAILED, "no response", no_pbx=True)
+    return Step(Input.REFER_FAILED, "no answer")

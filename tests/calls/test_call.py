@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from smartalex.ai.diagnostics import PlayFactory
 from smartalex.calls.call import SETTLE_S, CallOptions
 from smartalex.calls.lifecycle import State
-from smartalex.errors import Refused, Unavailable
+from smartalex.errors import Refused, RemoteError, Unavailable
 from smartalex.sip.message import Request
 from tests.ai.fakes import Backend, answering, calls, never, refuses
 from tests.calls.exchange import SPEECH, Caller, Exchange, headers_of, sdp
@@ -459,6 +460,41 @@ class Transfers(ExchangeCase):
         call = self.exchange.call_of(caller)
         self.assertEqual(self.successResultOf(call.transfer("desk", ""))["cause"], "not while handed over")
         self.assertEqual(self.successResultOf(call.take_message(""))["cause"], "not while handed over")
+
+
+class Forwarding(Transfers):
+    """The same, where the agent has a number for when the PBX is out of reach: it is tried once, and only then."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        tenancy = self.exchange.admission.tenancy
+        agent = attrs.evolve(tenancy.agents["a1"], call_forwarding_number="+27115550000")
+        self.exchange.admission.tenancy = attrs.evolve(tenancy, agents={"a1": agent})
+
+    def answers_refer(self, status: int) -> None:
+        """The PBX's answer to REFERs from now on."""
+
+        def refuse(session: Any, refer_to: Any, request: Any) -> bool:
+            raise RemoteError(status, "No")
+
+        self.exchange.callers[0].recorder.on_refer = refuse  # type: ignore[method-assign]
+
+    def test_the_refer_is_not_even_answered(self) -> None:
+        caller = self.asked()
+        self.exchange.network.fate = lambda data: () if b"sip:301@" in data else (0.01,)
+        self.exchange.run(32)
+        self.assertEqual(caller.recorder.heard("asked to call"), [("sip:+27115550000@pbx.example.com",)])
+        caller.session.notify_refer(200, "OK", final=True)
+        self.exchange.run(1)
+        self.assertEqual((self.exchange.row["disposition"], self.exchange.row["transferred_to"]), ("transferred", "+27115550000"))
+
+    def test_out_of_service(self) -> None:
+        caller = self.asked()
+        self.answers_refer(503)
+        self.exchange.run(2)
+        tried = [headers_of(refer, "Refer-To") for refer in self.exchange.sent("REFER")]
+        self.assertEqual(tried, [["<sip:301@pbx.example.com>"], ["<sip:+27115550000@pbx.example.com>"]])
+        self.speaks_again(caller, "unreachable")
 
 
 class Messages(ExchangeCase):
