@@ -239,9 +239,9 @@ class MediaPlane:
         late = self._now() - self._due
         self.ticks += 1
         self._lateness[min(_BUCKETS - 1, max(0, int(late / _BUCKET_S)))] += 1
+        self.worst_late_s = max(self.worst_late_s, late)
         if late > self._step:
             self.late_ticks += 1
-            self.worst_late_s = max(self.worst_late_s, late)
             if late > STALL_S:
                 self._let_go(int(late / TICK_S))
         while self._due <= self._now() + EARLY_S:
