@@ -81,7 +81,7 @@ class Call(SessionListener):
 
     __slots__ = (
         "_cause", "_deadline", "_forwarding", "_hear", "_held", "_message", "_on_released", "_outcome", "_plant", "_target",
-        "_transferred", "_watch", "accepted", "caller", "conversation", "media", "record", "session", "state",
+        "_transferred", "_untold", "_watch", "accepted", "caller", "conversation", "media", "record", "session", "state",
     )  # fmt: skip
 
     def __init__(self, plant: Plant, session: Session, accepted: Accepted, caller: Party, record: CallRecord) -> None:
@@ -102,6 +102,7 @@ class Call(SessionListener):
         self._forwarding = ""
         self._cause = ""
         self._held = False
+        self._untold = ""
         self._watch: MediaWatch | None = None
         self._on_released: Callable[[Call], None] = lambda call: None
 
@@ -264,7 +265,8 @@ class Call(SessionListener):
         self._plant.counters.count("transfer.failed", cause)
         self.record.event("transfer", {"flagged": "transfer failed"}, {"step": "failed", "cause": cause})
         self._settle_transfer({"ok": False, "cause": cause, "name": self._target.name if self._target else ""})
-        if self._held:
+        if self._held:  # the PBX holds the caller meanwhile; what became of it is told when they are back
+            self._untold = f"The transfer failed: {cause}"
             self.conversation.suspend()
 
     def _mark_transferred(self, _: Any) -> None:
@@ -336,7 +338,8 @@ class Call(SessionListener):
         if self._held:
             self.conversation.suspend()
         else:
-            self.conversation.resume("", False)
+            self.conversation.resume(self._untold, bool(self._untold))
+            self._untold = ""
 
     def _audio_expected(self) -> bool:
         return not self._held and self.state is not State.HANDED_OVER

@@ -274,7 +274,9 @@ class Transfers(ExchangeCase):
     def setUp(self) -> None:
         super().setUp()
         self.backend = Backend(
-            dtmf=calls("transfer", destination="sarah", reason="billing"), tool_result=answering("Shall I take a message?")
+            dtmf=calls("transfer", destination="sarah", reason="billing"),
+            tool_result=answering("Shall I take a message?"),
+            inject=answering("Shall I take a message?"),
         )
         self.exchange.backends = (self.backend,)
 
@@ -442,9 +444,11 @@ class Transfers(ExchangeCase):
                 caller.sounds()
                 self.exchange.run(100)
                 self.assertEqual(caller.sounds(), 0)
-        self.exchange.talk(caller, 12, SILENCE)
+        self.exchange.talk(caller, 1, SILENCE)
         self.assertIs(self.exchange.call_of(caller).state, State.TALKING)
-        self.assertGreater(caller.sounds(), 0)
+        told = [call[1:] for call in self.backend.last.calls if call[0] == "inject"]
+        self.assertEqual(told, [("event", "The transfer failed: busy", True)])
+        self.assertGreater(caller.sounds(), 10)
 
     def test_only_the_directory_can_be_reached(self) -> None:
         caller = self.exchange.connected()
