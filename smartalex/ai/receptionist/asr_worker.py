@@ -1,102 +1,98 @@
-"""The listening child: pocketsphinx with a small grammar, one utterance at a time.
+"""The listening child: pocketsphinx with small grammars, one utterance at a time.
 
 In: GRAMMAR (payload JSON {"name", "jsgf", "words": [[word, phones], ...]}), RECOGNISE (payload JSON {"grammar"}, newline, 8 kHz s16le).
 Out: HEARD, payload JSON {"text", "confidence"}; FAILED (text).
-
-The model was trained on wide-band speech; the band above the telephone's is
-filled with noise that follows the envelope just below it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smartalex.ai.receptionist.children import Unpacker, pack
-from smartalex.media.resample import resample
+from smartalex.ai.receptionist.features import cepstra
 
 GRAMMAR, RECOGNISE, HEARD, FAILED = range(4)
-DECODERS = 8
+MOST_GRAMMARS = 200
+PHONES = "phones"
+SILENCES = frozenset({"<s>", "</s>", "<sil>", "(NULL)", "[NOISE]", "[SPEECH]", "[COUGH]", "[SMACK]", "[UM]", "[UH]"})
+AS_GOOD_AS_PHONES, FAR_FROM_PHONES = -3.0, -7.0  # natural logarithms per 10 ms frame
 
 
 class Listener:
-    """Keeps the decoders of the grammars used last; loading one takes a tenth of a second."""
+    """One decoder (dictionary and acoustic model) with a search for each grammar; those used last are kept."""
 
     def __init__(self) -> None:
-        self._grammars: dict[str, Any] = {}
-        self._decoders: OrderedDict[str, Any] = OrderedDict()
-
-    def learn(self, grammar: dict[str, Any]) -> None:
-        self._grammars[grammar["name"]] = grammar
-        self._decoders.pop(grammar["name"], None)
-        self._decoder(grammar["name"])
-
-    def _decoder(self, name: str) -> Any:
-        if name in self._decoders:
-            self._decoders.move_to_end(name)
-            return self._decoders[name]
         from pocketsphinx import Decoder
 
-        grammar = self._grammars[name]
-        decoder = Decoder(lm=None, loglevel="FATAL")
-        for word, phones in grammar["words"]:
-            if decoder.lookup_word(word) is None:
-                decoder.add_word(word, phones, True)
-        decoder.add_jsgf_string("directory", grammar["jsgf"])
-        decoder.activate_search("directory")
-        self._decoders[name] = decoder
-        while len(self._decoders) > DECODERS:
-            self._decoders.popitem(last=False)
-        return decoder
+        self._decoder = Decoder(lm=None, loglevel="FATAL", allphone_ci=True)
+        self._decoder.add_allphone_file(PHONES)
+        self._grammars: OrderedDict[str, None] = OrderedDict()
+
+    def learn(self, name: str, jsgf: str, words: Iterable[tuple[str, str]]) -> None:
+        """Raises whatever the decoder raises on a bad grammar; then the name stays unknown."""
+        if name in self._grammars:
+            return
+        self._pronounce(words)
+        self._decoder.add_jsgf_string(name, jsgf)
+        self._grammars[name] = None
+        while len(self._grammars) > MOST_GRAMMARS:
+            self._decoder.remove_search(self._grammars.popitem(last=False)[0])
+
+    def _pronounce(self, words: Iterable[tuple[str, str]]) -> None:
+        """Words of the dictionary keep what it says; of the others, further readings are "word(2)" and so on."""
+        new: dict[str, int] = {}
+        for word, phones in words:
+            if word in new or self._decoder.lookup_word(word) is None:
+                new[word] = new.get(word, 0) + 1
+                self._decoder.add_word(word if new[word] == 1 else f"{word}({new[word]})", phones, False)
 
     def recognise(self, name: str, pcm: bytes) -> dict[str, Any]:
-        decoder = self._decoder(name)
-        wide = widen(pcm)
+        """`confidence` 0..1 says how near the words come to the best string of mere phones."""
+        self._grammars.move_to_end(name)
+        features = cepstra(pcm)
+        text, words = self._search(name, features)
+        if not text:
+            return {"text": "", "confidence": 0.0}
+        _, phones = self._search(PHONES, features)
+        return {"text": text, "confidence": confidence(words, phones)}
+
+    def _search(self, name: str, features: NDArray[np.float32]) -> tuple[str, list[tuple[str, int, int, float]]]:
+        """What was heard, and (word, first frame, last frame, log likelihood) of each segment."""
+        decoder = self._decoder
+        if not len(features):
+            return "", []
+        decoder.activate_search(name)
         decoder.start_utt()
-        decoder.process_raw(wide, no_search=False, full_utt=True)
+        decoder.process_cep(features.tobytes(), False, True)
         decoder.end_utt()
         best = decoder.hyp()
         if best is None or not best.hypstr:
-            return {"text": "", "confidence": 0.0}
-        return {"text": best.hypstr, "confidence": float(decoder.get_logmath().exp(best.prob)), "score": best.best_score / max(1, len(wide) // 320)}
+            return "", []
+        tiny = sys.float_info.min
+        return best.hypstr, [(s.word, s.start_frame, s.end_frame, math.log(max(s.ascore, tiny))) for s in decoder.seg()]
 
 
-def dithered(pcm: bytes) -> bytes:
-    """A little noise (about -63 dBFS): digital silence upsets the model's mean normalisation."""
-    samples = np.frombuffer(pcm, np.int16).astype(np.int32)
-    noise = np.random.default_rng(1).integers(-40, 41, len(samples))
-    return np.clip(samples + noise, -32768, 32767).astype(np.int16).tobytes()
-
-
-def widen(pcm: bytes) -> bytes:
-    """8 kHz s16le -> 16 kHz with the band from 3.3 to 7 kHz filled."""
-    wide = np.frombuffer(resample(dithered(pcm), 8000, 16000), np.int16).astype(np.float64)
-    size = 512
-    padded = np.concatenate([np.zeros(size), wide, np.zeros(size + (-len(wide)) % (size // 2))])
-    window = np.hanning(size)
-    noise = np.random.default_rng(7)
-    out = np.zeros(len(padded))
-    low, edge, top = (int(hz * size / 16000) for hz in (2000, 3300, 7000))
-    for start in range(0, len(padded) - size + 1, size // 2):
-        spectrum = np.fft.rfft(padded[start : start + size] * window)
-        out[start : start + size] += np.fft.irfft(_filled(spectrum, low, edge, top, noise)) * window
-    shaped = out[size : size + len(wide)] / 1.5 * 2 / 1.0
-    return np.clip(shaped, -32768, 32767).astype(np.int16).tobytes()
-
-
-def _filled(spectrum: NDArray[np.complex128], low: int, edge: int, top: int, noise: np.random.Generator) -> NDArray[np.complex128]:
-    envelope = float(np.sqrt(np.mean(np.abs(spectrum[low:edge]) ** 2)))
-    count = top - edge
-    slope = np.linspace(0.8, 0.3, count)
-    spectrum[edge:top] = envelope * slope * np.exp(2j * np.pi * noise.random(count))
-    return spectrum
+def confidence(words: list[tuple[str, int, int, float]], phones: list[tuple[str, int, int, float]]) -> float:
+    """0: the sound has little to do with these words; 1: no phones of any language would fit better."""
+    length = max((last for _, _, last, _ in words), default=0) + 1
+    free = np.zeros(length)
+    for _, first, last, score in phones:
+        free[first : min(last, length - 1) + 1] = score / (last - first + 1)
+    spoken = [(score - free[first : last + 1].sum(), last - first + 1) for word, first, last, score in words if word not in SILENCES]
+    frames = sum(count for _, count in spoken)
+    if not frames:
+        return 0.0
+    lost = sum(score for score, _ in spoken) / frames
+    return float(np.clip((lost - FAR_FROM_PHONES) / (AS_GOOD_AS_PHONES - FAR_FROM_PHONES), 0.0, 1.0))
 
 
 def serve(read: Callable[[], bytes], write: Callable[[bytes], object]) -> None:
@@ -108,7 +104,8 @@ def serve(read: Callable[[], bytes], write: Callable[[bytes], object]) -> None:
         for kind, stream, payload in unpacker.feed(data):
             try:
                 if kind == GRAMMAR:
-                    listener.learn(json.loads(payload))
+                    grammar = json.loads(payload)
+                    listener.learn(grammar["name"], grammar["jsgf"], grammar["words"])
                 elif kind == RECOGNISE:
                     head, _, pcm = payload.partition(b"\n")
                     heard = listener.recognise(json.loads(head)["grammar"], pcm)
