@@ -24,8 +24,8 @@ TICK_S = 0.02
 STALL_S = 0.2
 """After a stall of up to so long every frame is still sent; after a longer one the lost time is let go."""
 
-EARLY_S = 0.0005
-"""A timer that fires so much too early counts as on time: waiting on would be a wake-up more."""
+EARLY_S = 0.0006
+"""A timer that fires so much too early, having been rounded, counts as on time."""
 
 BIND_ATTEMPTS = 100
 _BUCKET_S, _BUCKETS = 0.00025, 200
@@ -232,7 +232,8 @@ class MediaPlane:
     # ------------------------------------------------------------------ the tick
 
     def _schedule(self) -> None:
-        self._alarm = self._reactor.callLater(max(0.0, self._due - self._now()), self._tick)
+        # Whole milliseconds: event loops count in them, and uvloop would go round and round for the fraction.
+        self._alarm = self._reactor.callLater(max(0.0, round(self._due - self._now(), 3)), self._tick)
 
     def _tick(self) -> None:
         """One slot, or as many as are due; the schedule is absolute, so that nothing drifts."""

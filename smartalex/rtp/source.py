@@ -8,7 +8,7 @@ BAD, GOOD, RESTARTED = 0, 1, 2
 MAX_DROPOUT = 3000
 MAX_MISORDER = 100
 MAX_TRANSIT = 80_000
-"""A step in transit time of ten seconds (at 8 kHz) is a new time base, not jitter."""
+"""A larger step in transit time, ten seconds at 8 kHz, is not jitter."""
 
 
 class Source:
@@ -60,8 +60,8 @@ class Source:
         """For each audio packet: both in units of the RTP clock, from any beginning."""
         transit = arrival - timestamp
         if self._transit is not None:
-            step = abs(((transit - self._transit + 0x80000000) & 0xFFFFFFFF) - 0x80000000)
-            if step < MAX_TRANSIT:
+            step = abs(transit - self._transit)
+            if step < MAX_TRANSIT:  # else the timestamp has wrapped, or begun anew
                 self.jitter += (step - self.jitter) / 16
         self._transit = transit
 

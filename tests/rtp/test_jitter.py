@@ -78,7 +78,7 @@ class Order(TestCase):
         buffer = JitterBuffer()
         push(buffer, 65534, 65535, 65537, 65536)
         self.assertEqual(pops(buffer, 4), [65534, 65535, 65536, 65537])
-        self.assertEqual(Link(140_000 // 20, lambda n: 1).numbers[-1], 140_000 // 20 - 2)
+        self.assertEqual(Link(70_000, lambda n: 1).numbers, list(range(69_999)))
 
     def test_duplicates_are_dropped_even_of_what_was_played(self) -> None:
         buffer = JitterBuffer()
