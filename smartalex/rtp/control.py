@@ -55,15 +55,16 @@ class Control:
 
     def _send(self, *, bye: bool = False) -> None:
         leg = self._leg
+        if leg.remote is None:
+            return
         data = leg.rtcp.report(self._now(), leg.source, leg.sent(), bye=bye)
         try:
-            self._socket.sendto(data, self._destination())
+            self._socket.sendto(data, self._destination(leg.remote))
         except OSError:
             pass  # unreachable just now; the next report tries again
 
-    def _destination(self) -> Address:
-        remote, learned = self._leg.remote, self._learned
-        assert remote is not None
+    def _destination(self, remote: Address) -> Address:
+        learned = self._learned
         if learned is not None and learned[0] == remote[0]:
             return learned
         return (remote[0], min(remote[1] + 1, 65535), *remote[2:])

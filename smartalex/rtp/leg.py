@@ -33,6 +33,7 @@ GAP = (b"", False)
 NETWORK_MS = 30
 """Taken for the way through the network as long as no RTCP has told."""
 
+UNSPECIFIED = ("0.0.0.0", "::")
 Address = tuple[str, int] | tuple[str, int, int, int]
 
 NOTHING, CONCEALED = 1, 2
@@ -140,7 +141,10 @@ class Leg:
     # ------------------------------------------------------------------ verbs
 
     def set_remote(self, address: str, port: int, params: MediaParams) -> None:
-        """Send there from now on.  Another address than before means a new source, to be learned again (symmetric RTP)."""
+        """Send there from now on.  Another address than before means a new source, to be learned again (symmetric RTP).
+
+        The unspecified address (hold in the style of RFC 2543) says nothing about where the peer is, and changes nothing.
+        """
         if params.codec not in CODECS:
             raise LocalError(f"no codec {params.codec}")
         if params.codec != self._codec.name:
@@ -150,13 +154,13 @@ class Leg:
         if self._dtmf_pt < 0:
             self._dtmf_out.clear()
         signalled: Address = (address, port, 0, 0) if ":" in address else (address, port)
-        if signalled != self._signalled:
+        if signalled != self._signalled and address not in UNSPECIFIED:
             self._signalled = self.remote = signalled
             self._forget_source()
             self._latch_until = self._now() + LATCH_S
         if params.send and not self._sending:
             self._marker = 0x80  # the first packet after a gap (RFC 3551 4.1)
-        self._sending = params.send and not self.closed
+        self._sending = params.send and self.remote is not None and not self.closed
         if not self._started and not self.closed:
             self._started = True
             self.on_started(self)

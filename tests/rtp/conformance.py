@@ -208,6 +208,30 @@ class Sources(Case):
         bench.run(0.1)
         self.assertEqual((len(moved.packets), leg.stats().packets_received), (5, 2))
 
+    def test_the_unspecified_address_is_a_hold_and_no_new_place(self) -> None:
+        bench, leg, peer = self.connected()
+        self.talk(bench, leg, peer, VOICE[:3200])
+        leg.set_remote("0.0.0.0", peer.port, HELD)
+        stranger = bench.peer(ssrc=666)
+        stranger.send(leg, SILENCE)
+        peer.send(leg, SILENCE)
+        bench.run(0.1)
+        self.assertEqual((leg.stats().strangers, leg.stats().packets_received, stranger.packets), (1, 11, []))
+        fresh = bench.plane.open()
+        fresh.set_remote("0.0.0.0", peer.port, PARAMS)
+        bench.run(10)
+        self.assertEqual((fresh.stats().packets_sent, bench.counters.values["rtp.fault", ""]), (0, 0))
+
+    def test_over_ipv6(self) -> None:
+        bench = self.bench(address="::1")
+        leg, peer = bench.plane.open(), bench.peer(address="::1")
+        leg.set_remote(peer.address, peer.port, PARAMS)
+        self.talk(bench, leg, peer, VOICE[:6400])
+        bench.run(8)
+        self.assertEqual((leg.stats().packets_received, leg.stats().strangers), (20, 0))
+        self.assertEqual(len(peer.packets), leg.stats().packets_sent)
+        self.assertGreater(len(peer.reports), 0)
+
 
 class Pacing(Case):
     def test_a_packet_every_20_ms_from_the_start_on(self) -> None:

@@ -124,7 +124,7 @@ def everything(sock: socket.socket) -> list[bytes]:
 
 
 def bound(address: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
     try:
         sock.bind((address, port))
