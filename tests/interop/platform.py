@@ -17,15 +17,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def free_port(kind: int = socket.SOCK_DGRAM) -> int:
+def free_port(address: str = "127.0.0.1") -> int:
     """A port that was free a moment ago, on both UDP and TCP."""
     while True:
-        with socket.socket(socket.AF_INET, kind) as first:
-            first.bind(("127.0.0.1", 0))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
+            first.bind((address, 0))
             port = int(first.getsockname()[1])
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as second:
                 try:
-                    second.bind(("127.0.0.1", port))
+                    second.bind((address, port))
                     return port
                 except OSError:
                     continue
@@ -67,6 +67,19 @@ class Platform:
         self.password = self.ready.get("password") or self.password
         return self
 
+    def add_trunk(self, name: str, source: str, *options: str) -> None:
+        """A trunk known by its address, with every number of the demo."""
+        self.command("trunks", "add", name, "--allow", f"{source}/32", "--no-digest", "--max-calls", "50", *options)
+        for number, agent in (("+27215550100", "alex"), ("alex", "alex"), ("play", "play"), ("echo", "echo"), ("cps", "silent")):
+            self.command("dids", "add", number, "--trunk", name, "--agent", agent)
+
+    def command(self, *arguments: str) -> str:
+        """What this command says about our state; AssertionError when it fails."""
+        done = smartalex(*arguments, "--state", str(self.state))
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        return done.stdout
+
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.sip}"
@@ -76,16 +89,10 @@ class Platform:
         return str(self.ready["username"])
 
     def calls(self, *options: str) -> list[dict[str, Any]]:
-        done = smartalex("calls", "--state", str(self.state), "--json", *options)
-        if done.returncode:
-            raise AssertionError(done.stderr)
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in self.command("calls", "--json", *options).splitlines()]
 
     def call(self, call_id: str) -> dict[str, Any]:
-        done = smartalex("calls", "show", call_id, "--state", str(self.state), "--json")
-        if done.returncode:
-            raise AssertionError(done.stderr)
-        record: dict[str, Any] = json.loads(done.stdout)
+        record: dict[str, Any] = json.loads(self.command("calls", "show", call_id, "--json"))
         return record
 
     def metrics(self) -> dict[str, float]:
