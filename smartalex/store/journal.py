@@ -34,6 +34,7 @@ class Journal:
         self._file = -1
         self._number = 0
         self._torn = b""
+        self._complained = False
         self.pending: list[CallEvent] = []
         self.wake: Callable[[], None] = lambda: None
 
@@ -66,8 +67,11 @@ class Journal:
         line = self._torn + to_json(row).encode() + b"\n"
         try:
             self._torn = b"" if os.write(self._file, line) == len(line) else b"\n"
+            self._complained = False
         except OSError as error:
-            self.log.error("a record could not be written to the journal: {error}", error=error)
+            if not self._complained:  # once, not for every event while a disk is full
+                self.log.error("records cannot be written to the journal: {error}", error=error)
+            self._complained = True
         self.pending.append(event)
         self.wake()
 
@@ -121,6 +125,8 @@ class JournalWriter:
 
     def _written(self, _: Any, count: int) -> None:
         del self.journal.pending[:count]
+        if self._delay > FLUSH_S:
+            self.log.info("the database takes records again")
         self._delay = FLUSH_S
         self._applied += count
         if not self.journal.pending and self._applied >= self.rotate_after:
@@ -130,7 +136,8 @@ class JournalWriter:
 
     def _failed(self, failure: Failure) -> None:
         self.counters.count("store.flush_failed")
-        self.log.error("records wait on disk, the database does not take them: {error}", error=failure.value)
+        if self._delay == FLUSH_S:
+            self.log.error("records wait on disk, the database does not take them: {error}", error=failure.value)
         self._delay = min(self._delay * 2, 5.0)
         self._done()
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import event, func, select
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from smartalex.counters import Counters
@@ -47,6 +48,17 @@ class JournalCase(StoreCase):
     def record(self, writer: JournalWriter, events: Sequence[CallEvent]) -> None:
         for each in events:
             writer.journal.record(each)
+
+    def listen(self) -> list[str]:
+        """What the log is told from now on."""
+        said: list[str] = []
+
+        def observe(told: Any) -> None:
+            said.append(formatEvent(told))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        return said
 
     def stored(self) -> dict[str, str]:
         return {row["id"]: row["disposition"] for row in self.repository.calls(10_000)}
@@ -103,10 +115,12 @@ class Files(JournalCase):
         def gone(file: int, data: bytes) -> int:
             raise OSError(28, "No space left on device")
 
+        said = self.listen()
         self.patch(os, "write", gone)
-        self.record(writer, call("A"))
+        self.record(writer, call("A") + call("B"))
         self.clock.advance(FLUSH_S)
-        self.assertEqual(self.stored(), {"A": "completed"})
+        self.assertEqual(self.stored(), {"A": "completed", "B": "completed"})
+        self.assertEqual(said, ["records cannot be written to the journal: [Errno 28] No space left on device"])
 
     def test_what_json_has_no_word_for_is_written_as_text(self) -> None:
         writer = self.start()
@@ -195,14 +209,17 @@ class Trouble(JournalCase):
         self.addCleanup(locker.close)
         locker.execute("BEGIN IMMEDIATE")
         self.impatient()
+        said = self.listen()
         for number in range(4):
             self.record(writer, call(f"A{number}"))
             self.clock.advance(1)
         self.assertEqual(self.stored(), {})
+        self.assertEqual([line.split(":")[0] for line in said], ["records wait on disk, the database does not take them"])
         self.assertGreater(self.counters.values["store.flush_failed", ""], 1)
         locker.execute("ROLLBACK")
         self.clock.advance(5)
         self.assertEqual((len(self.stored()), self.events()), (4, 12))
+        self.assertEqual(said[1:], ["the database takes records again"])
         self.assertEqual(writer.journal.pending, [])
 
     def impatient(self) -> None:
