@@ -12,11 +12,13 @@ smartalex = ServiceMaker("SmartAlex", "smartalex.tap", "AI voice platform for th
 
 uvloop = Reactor("uvloop", "smartalex.reactor", "asyncio reactor over the uvloop event loop")
 
-digest = LazyProvider("IAuthenticator", "digest", "SIP digest with issued credentials", "smartalex.auth.digest:DigestAuthenticator")
-
+digest = LazyProvider("IAuthenticator", "digest", "SIP digest, issued credentials", "smartalex.auth.digest:DigestAuthenticator")
 receptionist = LazyProvider(
-    "IVoiceAgentFactory", "receptionist", "embedded receptionist, no account needed", "smartalex.ai.receptionist.factory:ReceptionistFactory"
+    "IVoiceAgentFactory",
+    "receptionist",
+    "embedded receptionist, no account needed",
+    "smartalex.ai.receptionist.factory:ReceptionistFactory",
 )
 play = LazyProvider("IVoiceAgentFactory", "play", "plays a sound in a loop (trunk test)", "smartalex.ai.diagnostics:PlayFactory")
 echo = LazyProvider("IVoiceAgentFactory", "echo", "sends back what it hears (trunk test)", "smartalex.ai.diagnostics:EchoFactory")
-silent = LazyProvider("IVoiceAgentFactory", "silent", "answers and stays silent (load test)", "smartalex.ai.diagnostics:SilentFactory")
+silent = LazyProvider("IVoiceAgentFactory", "silent", "answers and stays silent (load)", "smartalex.ai.diagnostics:SilentFactory")

@@ -1,7 +1,7 @@
 """The listening child: pocketsphinx with small grammars, one utterance at a time.
 
-In: GRAMMAR (payload JSON {"name", "jsgf", "words": [[word, phones], ...]}), RECOGNISE (payload JSON {"grammar"}, newline, 8 kHz s16le).
-Out: HEARD, payload JSON {"text", "confidence"}; FAILED (text).
+In: GRAMMAR (JSON {"name", "jsgf", "words": [[word, phones], ...]}), RECOGNISE (JSON {"grammar"}, newline, 8 kHz s16le).
+Out: HEARD, JSON {"text", "confidence"}; FAILED (text).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Listener:
     """One decoder (dictionary and acoustic model) with a search for each grammar; those used last are kept."""
 
     def __init__(self) -> None:
-        from pocketsphinx import Decoder
+        from pocketsphinx import Decoder  # noqa: PLC0415  (only in the child)
 
         self._decoder = Decoder(lm=None, loglevel="FATAL", allphone_ci=True)
         self._decoder.add_allphone_file(PHONES)
@@ -87,7 +87,9 @@ def confidence(words: list[tuple[str, int, int, float]], phones: list[tuple[str,
     free = np.zeros(length)
     for _, first, last, score in phones:
         free[first : min(last, length - 1) + 1] = score / (last - first + 1)
-    spoken = [(score - free[first : last + 1].sum(), last - first + 1) for word, first, last, score in words if word not in SILENCES]
+    spoken = [
+        (score - free[first : last + 1].sum(), last - first + 1) for word, first, last, score in words if word not in SILENCES
+    ]
     frames = sum(count for _, count in spoken)
     if not frames:
         return 0.0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -68,7 +69,9 @@ class Child:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, module: str, on_frame: Callable[[int, int, bytes], None], on_death: Callable[[], None]) -> None:
+    def __init__(
+        self, reactor: Any, module: str, on_frame: Callable[[int, int, bytes], None], on_death: Callable[[], None]
+    ) -> None:
         self.module = module
         self.received = on_frame
         self._reactor = reactor
@@ -77,6 +80,7 @@ class Child:
         self._pipe: _Pipe | None = None
         self._deaths = 0
         self._stopping = False
+        self._gone: Deferred[None] = Deferred()
         self._again: IDelayedCall | None = None
 
     @property
@@ -108,18 +112,23 @@ class Child:
             except Exception:
                 self.log.debug("{module} was gone already", module=self.module)
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
+        """Fires when the child is gone; it is not started again."""
         self._stopping = True
         if self._again is not None:
             self._again.cancel()
             self._again = None
+        if self._process is None:
+            return succeed(None)
         self.kill()
+        return self._gone
 
     def ended(self, pipe: _Pipe) -> None:
         if pipe is not self._pipe:
             return
         self._process = None
         if self._stopping:
+            self._gone.callback(None)
             return
         wait = BACK_OFF_S[min(self._deaths, len(BACK_OFF_S) - 1)]
         self._deaths += 1

@@ -62,7 +62,7 @@ class ReceptionistDialogue:
         if self.state is State.CHOOSING and digit.isdigit() and 1 <= int(digit) <= len(self._choices):
             return self._confirm(self._choices[int(digit) - 1])
         if digit == "0":
-            return self._operator(NONE)
+            return self._transfer(self._brief.operator) if self._brief.operator else self._operator(NONE)
         if digit in self._by_digit:
             return self._confirm(self._by_digit[digit])
         return MEANING[self.state, "none"](self, NONE)
@@ -95,7 +95,7 @@ class ReceptionistDialogue:
     def _operator(self, intent: Intent) -> Reply:
         if self._brief.operator is None:
             return self._offer("There is no operator just now. Can I take a message instead?")
-        return self._transfer(self._brief.operator)
+        return self._confirm(self._brief.operator)
 
     def _connect(self, intent: Intent) -> Reply:
         return self._transfer(self._target)
@@ -123,7 +123,9 @@ class ReceptionistDialogue:
 
     def _goodbye(self, intent: Intent) -> Reply:
         self.state = State.BUSY
-        return Say("Thank you for calling. Goodbye.", interruptible=False), CallTool("end_call", {"reason": "the caller said goodbye"})
+        return Say("Thank you for calling. Goodbye.", interruptible=False), CallTool(
+            "end_call", {"reason": "the caller said goodbye"}
+        )
 
     def _help(self, intent: Intent) -> Reply:
         return self._ask(f"You can say the name of a person or a department{self._keys()}.")
@@ -138,7 +140,9 @@ class ReceptionistDialogue:
 
     def _not_confirmed(self, intent: Intent) -> Reply:
         who = described(self._by_id[self._target])
-        return self._again(lambda: self._say(f"Sorry, shall I connect you to {who}? Say yes or press 1, no or press 2.", "confirm"))
+        return self._again(
+            lambda: self._say(f"Sorry, shall I connect you to {who}? Say yes or press 1, no or press 2.", "confirm")
+        )
 
     def _not_chosen(self, intent: Intent) -> Reply:
         return self._again(lambda: self._last)

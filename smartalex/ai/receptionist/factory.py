@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, gatherResults
+
 from smartalex.ai.pipeline import CascadeFactory
 from smartalex.ai.receptionist.dialogue import ReceptionistDialogue
 from smartalex.ai.receptionist.recognizer import EmbeddedRecognizer
@@ -16,8 +18,9 @@ class ReceptionistFactory(CascadeFactory):
     wants_reactor = True
 
     def __init__(self, reactor: Any) -> None:
-        super().__init__(EmbeddedRecognizer(reactor), ReceptionistDialogue, EmbeddedSynthesizer(reactor), "receptionist")
+        self._parts = EmbeddedRecognizer(reactor), EmbeddedSynthesizer(reactor)
+        super().__init__(self._parts[0], ReceptionistDialogue, self._parts[1], "receptionist")
 
-    def stop(self) -> None:
-        self.recognizer.stop()
-        self.synthesizer.stop()
+    def stop(self) -> Deferred[list[None]]:
+        """Fires when both children are gone."""
+        return gatherResults([part.stop() for part in self._parts])

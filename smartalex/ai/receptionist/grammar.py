@@ -19,15 +19,43 @@ ASKING = (
 BEFORE = ("hello", "hi", "please", "yes")
 AFTER = ("please", "thank you", "thanks")
 SOMEBODY = "(someone | somebody | a person | anyone) (in | from | at)"
-YES = ("yes", "yes please", "yeah", "yep", "correct", "that's right", "that is right", "right", "sure", "okay", "please do", "go ahead")
+YES = (
+    "yes",
+    "yes please",
+    "yeah",
+    "yep",
+    "correct",
+    "that's right",
+    "that is right",
+    "right",
+    "sure",
+    "okay",
+    "please do",
+    "go ahead",
+)
 NO = ("no", "no thanks", "no thank you", "nope", "wrong", "that's wrong", "not that one")
-OPERATOR = ("operator", "the operator", "a person", "a human", "an agent", "somebody", "someone", "a real person", "a representative")
-MESSAGE = ("leave a message", "i would like to leave a message", "i want to leave a message", "can i leave a message", "take a message",
+OPERATOR = (
+    "operator",
+    "the operator",
+    "a person",
+    "a human",
+    "an agent",
+    "somebody",
+    "someone",
+    "a real person",
+    "a representative",
+)
+MESSAGE = ("leave a message", "i would like to leave a message", "i want to leave a message", "can i leave a message",
+"take a message",
            "can you take a message")  # fmt: skip
 REPEAT = ("repeat", "repeat that", "say that again", "what did you say", "pardon", "sorry what")
 GOODBYE = ("goodbye", "bye", "bye bye", "that's all", "that is all", "nothing else", "hang up")
 HELP = ("help", "what are my options", "who can i speak to")
-ORDINALS = (("one", "the first", "the first one"), ("two", "the second", "the second one"), ("three", "the third", "the third one"))
+ORDINALS = (
+    ("one", "the first", "the first one"),
+    ("two", "the second", "the second one"),
+    ("three", "the third", "the third one"),
+)
 
 UNFINISHED = frozenset({"in", "from", "at", "to", "with", "for", "the", "a", "i", "is", "me", "or"})
 """Last words of what a decoder gave up half way."""
@@ -134,7 +162,7 @@ def read(text: str, names: Names) -> Intent:
     found = _named(said, names)
     if found:
         return Intent("destination", tuple(sorted(found)))
-    if any(holds(said, phrase) for phrase in OPERATOR):
+    if any(holds(said, phrase) for phrase in OPERATOR) and not re.search(r"\b(in|from|at)\b", said):
         return Intent("operator")
     first = said.partition(" ")[0]
     return Intent(first) if first in ("yes", "no") else NONE

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 PAIRS = {
-    "tch": "CH", "sch": "SH", "igh": "AY", "ough": "AO", "eigh": "EY", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "ck": "K", "ng": "NG",
-    "qu": "K W", "wh": "W", "kh": "K", "gh": "G", "ee": "IY", "ea": "IY", "oo": "UW", "ou": "AW", "ow": "OW", "ai": "EY", "ay": "EY",
+    "tch": "CH", "sch": "SH", "igh": "AY", "ough": "AO", "eigh": "EY", "ch": "CH", "sh": "SH", "th": "TH", "ph": "F", "ck": "K",
+    "ng": "NG",
+    "qu": "K W", "wh": "W", "kh": "K", "gh": "G", "ee": "IY", "ea": "IY", "oo": "UW", "ou": "AW", "ow": "OW", "ai": "EY",
+    "ay": "EY",
     "oi": "OY", "oy": "OY", "au": "AO", "aw": "AO", "ie": "IY", "ei": "AY", "ey": "IY", "oa": "OW", "ue": "UW", "ja": "Y AA",
 }  # fmt: skip
 LETTERS = {
-    "a": "AA", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IY", "j": "JH", "k": "K", "l": "L", "m": "M",
-    "n": "N", "o": "OW", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "UW", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z",
+    "a": "AA", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IY", "j": "JH", "k": "K", "l": "L",
+    "m": "M",
+    "n": "N", "o": "OW", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "UW", "v": "V", "w": "W", "x": "K S", "y": "IY",
+    "z": "Z",
 }  # fmt: skip
 OTHERWISE = ({"ai": "AY", "ou": "UW", "ow": "AW"}, {"a": "AE", "i": "IH", "u": "AH"}, {"a": "AH", "o": "AA", "e": "IY"})
 """Other readings of the same letters; each row is a variant of its own."""

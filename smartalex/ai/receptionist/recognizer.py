@@ -38,8 +38,8 @@ class EmbeddedRecognizer:
     def open(self, format: AudioFormat, language: str, hints: Hints, listener: IRecognitionListener) -> Deferred[Recognition]:
         return succeed(Recognition(self, hints, listener))
 
-    def stop(self) -> None:
-        self.child.stop()
+    def stop(self) -> Deferred[None]:
+        return self.child.stop()
 
     def learn(self, hints: Hints) -> None:
         if hints.grammar_name and hints.grammar_name not in self._grammars:

@@ -30,8 +30,8 @@ class EmbeddedSynthesizer:
     def speak(self, voice: str, format: AudioFormat, consumer: ISynthesisConsumer) -> Synthesis:
         return Synthesis(self, voice, format.rate, consumer)
 
-    def stop(self) -> None:
-        self.child.stop()
+    def stop(self) -> Deferred[None]:
+        return self.child.stop()
 
     def ask(self, synthesis: Synthesis, text: str) -> None:
         number = next(self._numbers) & 0xFFFFFFFF

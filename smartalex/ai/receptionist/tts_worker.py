@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -19,7 +20,9 @@ from smartalex.media.resample import resample
 SPEAK, CANCEL, AUDIO, DONE, FAILED = range(5)
 WORDS_PER_MINUTE = 160
 LEVEL_DBFS = -18.0
-SYNCHRONOUS, UTF8, RATE = 2, 1, 1
+SYNCHRONOUS, UTF8, RATE, OK = 2, 1, 1, 0
+DEFAULT_VOICE = "en-us"
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)*(\+\w+)?", re.IGNORECASE)
 CHUNK = 3200
 
 
@@ -27,7 +30,7 @@ class Espeak:
     """The library, loaded once; `speak` returns the whole of a sentence at `rate` Hz."""
 
     def __init__(self) -> None:
-        import espeakng_loader
+        import espeakng_loader  # noqa: PLC0415  (only in the child)
 
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         self.rate: int = self._library.espeak_Initialize(SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
@@ -46,14 +49,30 @@ class Espeak:
 
     def speak(self, voice: str, text: str, rate: int) -> bytes:
         self._pcm.clear()
-        name = (voice or "en-us").encode()
-        if self._library.espeak_SetVoiceByName(name) != 0:
-            self._library.espeak_SetVoiceByName(b"en-us")
+        self._choose(voice or DEFAULT_VOICE)
         data = text.encode()
         self._library.espeak_Synth(data, len(data) + 1, 0, 0, 0, UTF8, None, None)
         self._library.espeak_Synchronize()
         pcm = resample(bytes(self._pcm), self.rate, rate)
         return amplified(pcm, LEVEL_DBFS - dbfs(pcm)) if any(pcm) else pcm
+
+    def _choose(self, voice: str) -> None:
+        """By espeak-ng's name ("en-us+f3"), else by language ("en-gb"), else the default."""
+        if self._library.espeak_SetVoiceByName(voice.encode()) == OK:
+            return
+        language = _Voice(languages=voice.partition("+")[0].encode())
+        if LANGUAGE.fullmatch(voice) is None or self._library.espeak_SetVoiceByProperties(ctypes.byref(language)) != OK:
+            self._library.espeak_SetVoiceByName(DEFAULT_VOICE.encode())
+
+
+class _Voice(ctypes.Structure):
+    """espeak_VOICE of speak_lib.h."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p), ("languages", ctypes.c_char_p), ("identifier", ctypes.c_char_p), ("gender", ctypes.c_ubyte),
+        ("age", ctypes.c_ubyte), ("variant", ctypes.c_ubyte), ("xx1", ctypes.c_ubyte), ("score", ctypes.c_int),
+        ("spare", ctypes.c_void_p),
+    )  # fmt: skip
 
 
 def serve(read: Callable[[], bytes], write: Callable[[bytes], object]) -> None:
