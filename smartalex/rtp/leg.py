@@ -88,7 +88,7 @@ class Leg:
         "_loop", "_loop_at", "_lost_before", "_marker", "_now", "_opened", "_packet_bytes", "_partial", "_paused", "_pt",
         "_queue", "_rest", "_sending", "_seq", "_signalled", "_silent", "_socket", "_started", "_timestamp", "closed",
         "concealed", "first_at", "jitter", "last_at", "local_port", "malformed", "octets_sent", "on_closed", "on_pressed",
-        "on_started", "packets_received", "packets_sent", "played_frames", "receive", "remote", "rtcp", "slot", "source",
+        "on_started", "packets_received", "packets_sent", "played_frames", "poll", "receive", "remote", "rtcp", "slot", "source",
         "ssrc", "strangers", "symmetric", "user",
     )  # fmt: skip
 
@@ -134,6 +134,7 @@ class Leg:
         self.closed = False
         self.slot = 0
         self.user: Any = None
+        self.poll: Callable[[], None] = lambda: None
         self.on_started: Callable[[Leg], None] = lambda leg: None
         self.on_closed: Callable[[Leg], None] = lambda leg: None
         self.on_pressed: Callable[[Leg, str, int], None] = lambda leg, digit, ms: None
@@ -253,8 +254,8 @@ class Leg:
         """For an RTCP sender report; `ntp` is left open."""
         return SenderInfo(0, self._timestamp, self.packets_sent, self.octets_sent)
 
-    def received(self, buffer: memoryview, size: int, address: Address) -> None:
-        """One datagram, the first `size` bytes of `buffer`."""
+    def received(self, buffer: memoryview, size: int, address: Address, arrival: float) -> None:
+        """One datagram, the first `size` bytes of `buffer`; `arrival` is seconds of any even clock."""
         if size >= HEADER_BYTES and buffer[0] == 0x80:
             start, end = HEADER_BYTES, size
         else:
@@ -268,7 +269,7 @@ class Leg:
         if address != self.remote and not self._latch(address, kind):
             self.strangers += 1
             return
-        now = self.last_at = self._now()
+        self.last_at = self._now()
         self.packets_received += 1
         source = self.source
         if source is None or source.ssrc != ssrc:
@@ -278,7 +279,7 @@ class Leg:
             self.jitter.reset()
         if kind == self._pt:
             if state != BAD:
-                source.arrived(timestamp, int(now * 8000))
+                source.arrived(timestamp, int(arrival * 8000))
                 if self.receive:
                     self.jitter.push(sequence, bytes(buffer[start:end]))
         elif kind == self._dtmf_pt:
