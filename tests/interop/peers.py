@@ -23,12 +23,16 @@ PBX = "127.0.0.2"
 def missing(*programs: str) -> str:
     """A sentence about what is not installed, or ''."""
     absent = [p for p in programs if shutil.which(p) is None]
-    return f"{', '.join(absent)} not installed (Debian: apt-get install {' '.join(PACKAGES[p] for p in absent)})" if absent else ""
+    return (
+        f"{', '.join(absent)} not installed (Debian: apt-get install {' '.join(PACKAGES[p] for p in absent)})" if absent else ""
+    )
 
 
 def not_run(reason: str) -> Exception:
     """What to raise: in CI nothing is skipped."""
-    return AssertionError(f"in CI nothing is skipped: {reason}") if os.environ.get("CI") else SkipTest(f"INTEROP NOT RUN: {reason}")
+    return (
+        AssertionError(f"in CI nothing is skipped: {reason}") if os.environ.get("CI") else SkipTest(f"INTEROP NOT RUN: {reason}")
+    )
 
 
 def needs(*programs: str) -> Callable[[Any], Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from typing import Any
 from unittest import TestCase
 
@@ -19,7 +21,6 @@ from tests.interop.scenario import (
     pause,
     recv,
     refused,
-    reply,
     scenario,
     send,
 )
@@ -32,7 +33,10 @@ class Sipp(TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.platform = Platform("22000-23000").start()
+        with closing(sqlite3.connect(cls.platform.state / "smartalex.db")) as database, database:
+            database.execute("UPDATE agent SET backends = ? WHERE id = 'cps'", ('["slow"]',))
         cls.platform.add_trunk("pbx", PBX)
+        cls.platform.command("dids", "add", "slow", "--trunk", "pbx", "--agent", "cps")
 
     @classmethod
     def tearDownClass(cls) -> None:
@@ -73,9 +77,8 @@ class Sipp(TestCase):
                 self.assertEqual(self.last(5), [(transport, "completed", "caller hung up")] * 5)
 
     def test_cancel_before_the_answer(self) -> None:
-        ringing = recv(100) + recv(180)
         cancel = send("CANCEL", 1, of="1INVITE") + recv(200) + recv(487) + send("ACK", 1, of="1INVITE")
-        self.sipp(invite(), ringing, cancel, to="alex")
+        self.sipp(invite(), recv(100), recv(180), cancel, to="slow")
         self.assertEqual(self.last(), [("udp", "cancelled", "cancelled")])
 
     def test_an_offer_in_the_200(self) -> None:
@@ -96,15 +99,11 @@ class Sipp(TestCase):
         kinds = [event["kind"] for event in self.platform.call(self.platform.calls("--limit", "1")[0]["id"])["events"]]
         self.assertEqual([kind for kind in kinds if kind in ("hold", "media")], ["hold", "media", "hold"])
 
-    def test_our_side_hangs_up(self) -> None:
-        """Nobody says a word to the receptionist; it takes its leave."""
-        self.sipp(invite(), answered(), recv("BYE", timeout="90000"), reply(200), to="alex")
-
     # ------------------------------------------------------------------ refusals
 
     def test_a_number_that_is_not_ours(self) -> None:
         self.sipp(invite(), refused(404), to="+27215550199")
-        self.assertEqual(self.refusal(), (404, "DID +27215550199 unknown; trunk pbx has +27215550100"))
+        self.assertEqual(self.refusal(), (404, "DID +27215550199 unknown; trunk pbx has alex"))
 
     def test_no_codec_in_common(self) -> None:
         self.sipp(invite(body=offer(18)), refused(488))
@@ -119,7 +118,7 @@ class Sipp(TestCase):
 
     def test_requests_outside_a_call(self) -> None:
         self.sipp(send("OPTIONS", 1), recv(200, contains("INVITE", "Allow")), ASSIGNED)
-        self.sipp(send("BREW", 1), recv(405, contains("INVITE", "Allow")), ASSIGNED)
+        self.sipp(send("BREW", 1), recv(501, contains("INVITE", "Allow")), ASSIGNED)
 
     def test_bye_for_a_call_that_is_none(self) -> None:
         self.sipp(send("BYE", 1, of="none"), recv(481))
