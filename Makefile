@@ -1,11 +1,13 @@
 # make run   sets up a virtual environment and starts SmartAlex on embedded defaults
 # make test  sets up and passes every test
 # make lint  ruff and mypy
+# make bench what the hot paths cost, and how well the receptionist understands
 # make help  says the same
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+BENCHES ?= sip_parse sip_call media_cost records_cost receptionist_accuracy
 BIN := $(VENV)/bin
 
 .PHONY: run test lint bench help clean peers
@@ -42,7 +44,7 @@ lint: $(VENV)/.tested
 	$(BIN)/mypy
 
 bench: $(VENV)/.tested
-	@for bench in tests/bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python -m tests.bench.$$bench || exit 1; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -46,6 +46,6 @@ def _welcome(ready: dict[str, Any]) -> None:
     click.echo(
         f"\nHear it, in another terminal:\n"
         f"  smartalex call --state {ready['state']} --say 'connect me to Sarah in billing' --say yes\n"
-        f"or register a softphone's account at {host}:{sip} with the username and password above and call alex.\n"
+        f"or let a PBX or a softphone call sip:alex@{host}:{sip} with the username and password above (it need not register).\n"
         f"Then: smartalex calls; metrics at http://127.0.0.1:{ready['http_port']}/metrics\n"
     )

@@ -10,8 +10,8 @@ from typing import Any
 
 from zope.interface import implementer
 
-from smartalex.ai.receptionist.grammar import NONE, Intent, Names, answering, asking, read
-from smartalex.ai.receptionist.lexicon import variants
+from smartalex.ai.receptionist.grammar import NONE, Intent, Names, answering, asking, read, words
+from smartalex.ai.receptionist.lexicon import phones, variants
 from smartalex.interfaces import Brief, CallTool, Destination, Expect, Hints, IDialogue, Reply, Say, Utterance
 
 
@@ -214,6 +214,14 @@ def described(one: Destination) -> str:
     return f"{one.name} in {one.department}" if one.department else one.name
 
 
+def respelled(one: Destination) -> list[tuple[str, str]]:
+    """Further readings from the directory, "nigh-doo" for Naidoo: one respelling for each word of the name, or none count."""
+    names, spellings = words(one.name), [spelling.replace("-", "") for spelling in one.pronunciation.split()]
+    if len(names) != len(spellings):
+        return []
+    return [(f"{name}(as-{spelling.lower()})", phones(spelling)) for name, spelling in zip(names, spellings, strict=True)]
+
+
 @lru_cache(64)
 def names_of(destinations: tuple[Destination, ...]) -> Names:
     return Names.of(destinations)
@@ -232,4 +240,5 @@ def hints_for_an_answer(destinations: tuple[Destination, ...], choices: int) -> 
 def _closed(grammar: str, destinations: tuple[Destination, ...]) -> Hints:
     """Hints with nothing but this grammar; its name is made of its text, so that equal directories share one."""
     pronunciations = [(word, reading) for word in names_of(destinations).vocabulary() for reading in variants(word)]
+    pronunciations += [pair for one in destinations for pair in respelled(one)]
     return Hints((), grammar, hashlib.sha256(grammar.encode()).hexdigest()[:16], tuple(pronunciations))

@@ -23,6 +23,7 @@ from smartalex.ai.receptionist.recognizer import EmbeddedRecognizer
 from smartalex.ai.receptionist.synthesizer import EmbeddedSynthesizer
 from smartalex.errors import BackendError
 from smartalex.interfaces import (
+    Destination,
     Hints,
     IRecognition,
     IRecognitionListener,
@@ -206,3 +207,9 @@ class Listening(TestCase):
         self.heard = Heard()
         utterance = await self.understood(await self.open(), pcm)
         self.assertEqual(utterance.text, "sales please")
+
+    async def test_a_name_is_understood_as_the_directory_says_it_is_spoken(self) -> None:
+        office = (Destination("x", "Xqz Siobhan", pronunciation="fred shuh-vawn"), Destination("y", "Tom Baker"))
+        recognition = await self.open(hints_for_a_request(office, ()))
+        utterance = await self.understood(recognition, await spoken(self.synthesizer, "connect me to Fred please"))
+        self.assertEqual(utterance.text, "connect me to xqz please")

@@ -3,9 +3,9 @@ from __future__ import annotations
 from itertools import product
 from unittest import TestCase
 
-from smartalex.ai.receptionist.dialogue import MEANING, ReceptionistDialogue, State
+from smartalex.ai.receptionist.dialogue import MEANING, ReceptionistDialogue, State, hints_for_a_request, respelled
 from smartalex.ai.receptionist.grammar import FIXED, Intent
-from smartalex.interfaces import CallTool, Expect, Reply, Say, Utterance
+from smartalex.interfaces import CallTool, Destination, Expect, Reply, Say, Utterance
 from tests.ai.receptionist.office import brief
 
 KINDS = (*FIXED, "destination", "choice", "operator", "none")
@@ -115,6 +115,12 @@ class Conversations(TestCase):
         self.assertEqual(says(reply), "I wasn't able to connect you to Sarah Mitchell. Can I take a message instead?")
         self.assertEqual(tools(conversation(REQUEST, YES, "refused", YES)[1]), [("take_message", "sarah")])
         self.assertIn("anybody else", says(conversation(REQUEST, YES, "refused", NO)[1]))
+
+    def test_a_respelling_in_the_directory_is_one_more_way_to_say_the_name(self) -> None:
+        priya = Destination("priya", "Priya Naidoo", pronunciation="preeya nigh-doo")
+        self.assertEqual(respelled(priya), [("priya(as-preeya)", "P R IY IY AA"), ("naidoo(as-nighdoo)", "N AY D UW")])
+        self.assertIn(("naidoo(as-nighdoo)", "N AY D UW"), hints_for_a_request((priya,), ()).pronunciations)
+        self.assertEqual(respelled(Destination("x", "Priya Naidoo", pronunciation="nigh-doo")), [])
 
     def test_silence_and_repeat_bring_the_question_again(self) -> None:
         dialogue, question = conversation(REQUEST)
