@@ -89,4 +89,9 @@ def _transfer(event: Record) -> str:
         return _rest(event)
 
 
-TELL: dict[str, Callable[[Record], str]] = {"transfer": _transfer}
+def _tool(event: Record) -> str:
+    whom = f" for {event['for']}" if event.get("for") else ""
+    return f"{event.get('tool', '')}{whom}" + (f", refused: {event['refused']}" if event.get("refused") else "")
+
+
+TELL: dict[str, Callable[[Record], str]] = {"transfer": _transfer, "tool": _tool}
