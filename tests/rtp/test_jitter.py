@@ -158,6 +158,15 @@ class Lateness(TestCase):
         self.assertEqual(pops(buffer, 2), [4, 5])
         self.assertEqual((buffer.late, buffer.depth), (1, HIGHEST_FRAMES))
 
+    def test_after_a_gap_of_60_ms_it_is_ready_for_another(self) -> None:
+        buffer = JitterBuffer()
+        push(buffer, 1, 2)
+        self.assertEqual(pops(buffer, 5), [1, 2, None, None, None])
+        push(buffer, 3, 4, 5)
+        self.assertEqual((buffer.depth, buffer.late), (LOWEST_FRAMES + 3, 1))
+        push(buffer, 6, 7)
+        self.assertEqual(pops(buffer, 5), [3, 4, 5, 6, 7])
+
     def test_after_a_pause_of_the_sender_it_is_no_deeper(self) -> None:
         buffer = JitterBuffer()
         push(buffer, 1, 2)
