@@ -101,9 +101,11 @@ class NonceSource:
         self._lifetime_s = lifetime_s
         self._table = table
         self._counts: OrderedDict[str, int] = OrderedDict()
+        self._last = 0
 
     def issue(self, source: str, now: float) -> str:
-        stamp = int(now * 1000).to_bytes(8, "big")
+        self._last = max(int(now * 1e6), self._last + 1)  # no two alike: each has its own count of uses
+        stamp = self._last.to_bytes(8, "big")
         return urlsafe_b64encode(stamp + self._mac(stamp, source)).decode()
 
     def check(self, nonce: str, source: str, now: float) -> str:
@@ -114,7 +116,7 @@ class NonceSource:
             return "bad"
         if len(raw) != 24 or not hmac.compare_digest(raw[8:], self._mac(raw[:8], source)):
             return "bad"
-        age = now - int.from_bytes(raw[:8], "big") / 1000
+        age = now - int.from_bytes(raw[:8], "big") / 1e6
         return "ok" if -1.0 <= age <= self._lifetime_s else "stale"
 
     def use(self, nonce: str, nc: str) -> bool:

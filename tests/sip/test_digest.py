@@ -98,6 +98,12 @@ class Nonces(TestCase):
         self.assertEqual(self.nonces.check(self.nonce, "192.0.2.1", 1060.0), "ok")
         self.assertEqual(self.nonces.check(self.nonce, "192.0.2.1", 1060.5), "stale")
 
+    def test_two_challenges_at_one_moment_have_nonces_of_their_own(self) -> None:
+        issued = [self.nonces.issue("192.0.2.1", 1000.0) for _ in range(500)]
+        self.assertEqual(len(set(issued)), 500)
+        self.assertTrue(all(self.nonces.use(nonce, "00000001") for nonce in issued))
+        self.assertEqual({self.nonces.check(nonce, "192.0.2.1", 1000.0) for nonce in issued}, {"ok"})
+
     def test_bad_from_elsewhere_or_with_another_key(self) -> None:
         self.assertEqual(self.nonces.check(self.nonce, "192.0.2.2", 1000.0), "bad")
         self.assertEqual(NonceSource(b"other").check(self.nonce, "192.0.2.1", 1000.0), "bad")
