@@ -44,10 +44,12 @@ def smartalex(*arguments: str, **options: Any) -> subprocess.CompletedProcess[st
 class Platform:
     """`start` waits for the JSON line; `address` is 127.0.0.1:PORT of the UDP transport."""
 
-    def __init__(self, rtp_ports: str = "20000-24000") -> None:
+    def __init__(self, rtp_ports: str = "20000-24000", config: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-test-"))
         self.state = self.folder / "state"
         self.rtp_ports = rtp_ports
+        self.config = self.folder / "smartalex.toml"
+        self.config.write_text(config)
         self.process: subprocess.Popen[str]
         self.ready: dict[str, Any] = {}
         self.password = ""
@@ -58,6 +60,7 @@ class Platform:
         command = [
             sys.executable, "-m", "smartalex.cli.main", "run", "--json", "--state", str(self.state), "--host", "127.0.0.1",
             "--sip-port", str(self.sip), "--tls-port", str(self.tls), "--http-port", str(self.http), "--rtp-ports", self.rtp_ports,
+            "--config", str(self.config),
         ]  # fmt: skip
         self.process = subprocess.Popen(
             command,
@@ -133,5 +136,7 @@ class Platform:
         return status
 
     def remove(self) -> None:
-        self.stop()
+        """Whatever it is doing."""
+        if self.process.poll() is None:
+            self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,133 @@
+"""baresip as a telephone without a sound card: a file is what it says, files are what it hears; spoken to over its control port."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.interop.platform import Platform, free_port
+
+MODULES = ("g711", "aufile", "aubridge", "sndfile", "account", "menu", "ctrl_tcp")
+CONFIG = """\
+sip_listen {address}:{sip}
+sip_cafile {certificate}
+audio_source aufile,{folder}/caller.wav
+audio_player aubridge,x
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+rtp_ports 40000-48000
+snd_path {folder}
+ctrl_tcp_listen {address}:{control}
+module_path /usr/lib/baresip/modules
+"""
+PATIENCE_S = 30.0
+
+
+class Baresip:
+    """`events` are what it told so far: CALL_ESTABLISHED, CALL_CLOSED, ..."""
+
+    def __init__(self, platform: Platform, transport: str = "udp", said: Path | None = None, address: str = "127.0.0.5") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="smartalex-baresip-"))
+        self.events: list[dict[str, Any]] = []
+        self._platform, self._transport, self._address = platform, transport, address
+        control = free_port(address)
+        if said is None:
+            silence(self.folder / "caller.wav", 60)
+        else:
+            shutil.copy(said, self.folder / "caller.wav")
+        config = CONFIG.format(address=address, sip=free_port(address), control=control, folder=self.folder,
+                               certificate=platform.state / "tls.crt")  # fmt: skip
+        (self.folder / "config").write_text(config + "".join(f"module {name}.so\n" for name in MODULES))
+        (self.folder / "accounts").write_text(f"<sip:{platform.username}@{platform.address};transport={transport}>;regint=0;"
+                                              f"auth_user={platform.username};auth_pass={platform.password};audio_codecs=PCMU,PCMA\n")  # fmt: skip
+        (self.folder / "contacts").write_text("")
+        self.log = (self.folder / "log").open("wb")
+        command = ["baresip", "-f", str(self.folder), "-t", "60"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=self.folder
+        )
+        self._control = self._connected((address, control))
+        self._unread = b""
+
+    def _connected(self, address: tuple[str, int]) -> socket.socket:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return socket.create_connection(address, timeout=PATIENCE_S)
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise AssertionError("baresip did not start:\n" + self.logged()) from None
+                time.sleep(0.05)
+
+    def dial(self, number: str) -> None:
+        port = self._platform.tls if self._transport == "tls" else self._platform.sip
+        self.command("dial", f"sip:{number}@127.0.0.1:{port}")
+
+    def command(self, name: str, parameters: str = "") -> None:
+        message = json.dumps({"command": name, "params": parameters}).encode()
+        self._control.sendall(b"%d:%s," % (len(message), message))
+
+    def press(self, digit: str) -> None:
+        """A key, while the call is up."""
+        self.command("sndcode", digit)
+
+    def wait(self, kind: str) -> dict[str, Any]:
+        """Read on until this has happened; AssertionError with its log when it does not."""
+        while not any(event.get("type") == kind for event in self.events):
+            self._read()
+        return next(event for event in self.events if event.get("type") == kind)
+
+    def _read(self) -> None:
+        try:
+            data = self._control.recv(65536)
+        except TimeoutError:
+            data = b""
+        if not data:
+            raise AssertionError(f"baresip told {self.events}\n{self.logged()}")
+        self._unread += data
+        while b":" in self._unread:
+            size, _, rest = self._unread.partition(b":")
+            if len(rest) <= int(size):
+                return
+            self.events.append(json.loads(rest[: int(size)]))
+            self._unread = rest[int(size) + 1 :]
+
+    def logged(self) -> str:
+        lines = (self.folder / "log").read_text(errors="replace").splitlines()
+        return "\n".join(line for line in lines if line.strip() and "(bit/s)" not in line)
+
+    def heard(self) -> np.ndarray:
+        """What came from us, 8 kHz, -1..1."""
+        [path] = self.folder.glob("dump-*-dec.wav")
+        return samples(path)
+
+    def close(self) -> None:
+        self._control.close()
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def silence(path: Path, seconds: int) -> None:
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(16000 * seconds))
+
+
+def samples(path: Path) -> np.ndarray:
+    """A 16-bit WAV, mono, -1..1; one that was cut off keeps what it has."""
+    data = path.read_bytes()
+    start = data.index(b"data") + 8
+    return np.frombuffer(data[start : start + (len(data) - start) // 2 * 2], "<i2") / 32768
