@@ -9,10 +9,11 @@ from ipaddress import ip_address
 from typing import Any
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
@@ -45,6 +46,7 @@ class Datagrams(DatagramProtocol):
         """An ICMP error says nothing certain about any one transaction; their timers decide."""
 
 
+@implementer(IHandshakeListener)
 class Stream(Protocol):
     """One connection, accepted or dialled."""
 
@@ -58,6 +60,7 @@ class Stream(Protocol):
         self._waiting = waiting
         self._idle: IDelayedCall | None = None
         self._accepted = waiting is None
+        self._open = kind != "tls"
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
@@ -70,6 +73,9 @@ class Stream(Protocol):
         self._wait(self._transports.options.first_message_s)
         for data in self._waiting or ():
             transport.write(data)
+
+    def handshakeCompleted(self) -> None:
+        self._open = True
 
     def dataReceived(self, data: bytes) -> None:
         count = 0
@@ -96,6 +102,10 @@ class Stream(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._idle is not None and self._idle.active():
             self._idle.cancel()
+        if not self._open:
+            self._transports.counters.count("sip.no_handshake", self._kind)
+        elif not self._framer.empty:
+            self._transports.counters.count("sip.truncated", self._kind)
         self._transports.closed(self)
 
     def _wait(self, seconds: float) -> None:
