@@ -1,4 +1,4 @@
-"""baresip as a telephone without a sound card: a file is what it says, files are what it hears; spoken to over its control port."""
+"""baresip as a telephone without a sound card: it says a file, writes what it hears, and is told what to do over TCP."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ class Baresip:
         config = CONFIG.format(address=address, sip=free_port(address), control=control, folder=self.folder,
                                certificate=platform.state / "tls.crt")  # fmt: skip
         (self.folder / "config").write_text(config + "".join(f"module {name}.so\n" for name in MODULES))
-        (self.folder / "accounts").write_text(f"<sip:{platform.username}@{platform.address};transport={transport}>;regint=0;"
-                                              f"auth_user={platform.username};auth_pass={platform.password};audio_codecs=PCMU,PCMA\n")  # fmt: skip
+        account = f"<sip:{platform.username}@{platform.address};transport={transport}>;regint=0;audio_codecs=PCMU,PCMA"
+        login = f";auth_user={platform.username};auth_pass={platform.password}\n"
+        (self.folder / "accounts").write_text(account + login)
         (self.folder / "contacts").write_text("")
         self.log = (self.folder / "log").open("wb")
         command = ["baresip", "-f", str(self.folder), "-t", "60"]

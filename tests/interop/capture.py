@@ -80,7 +80,16 @@ class Capture:
 
     def streams(self) -> list[Stream]:
         """Every RTP stream that was signalled by SDP."""
-        fields = ("frame.time_epoch", "ip.src", "udp.srcport", "rtp.p_type", "rtp.seq", "rtp.timestamp", "rtp.ssrc", "rtp.payload")
+        fields = (
+            "frame.time_epoch",
+            "ip.src",
+            "udp.srcport",
+            "rtp.p_type",
+            "rtp.seq",
+            "rtp.timestamp",
+            "rtp.ssrc",
+            "rtp.payload",
+        )
         found: dict[tuple[str, int, int], list[Packet]] = {}
         for at, source, port, kind, sequence, timestamp, ssrc, payload in self.read("rtp", *fields):
             packet = Packet(float(at), source, int(port), int(kind), int(sequence), int(timestamp), int(ssrc, 16),

@@ -58,9 +58,9 @@ class Platform:
         self.sip, self.tls, self.http = free_port(), free_port(), free_port()
         self.log = (self.folder / "log").open("ab")
         command = [
-            sys.executable, "-m", "smartalex.cli.main", "run", "--json", "--state", str(self.state), "--host", "127.0.0.1",
-            "--sip-port", str(self.sip), "--tls-port", str(self.tls), "--http-port", str(self.http), "--rtp-ports", self.rtp_ports,
-            "--config", str(self.config),
+            sys.executable, "-m", "smartalex.cli.main", "run", "--json", "--config", str(self.config),
+            "--state", str(self.state), "--host", "127.0.0.1", "--rtp-ports", self.rtp_ports,
+            "--sip-port", str(self.sip), "--tls-port", str(self.tls), "--http-port", str(self.http),
         ]  # fmt: skip
         self.process = subprocess.Popen(
             command,

@@ -31,7 +31,7 @@ def send(method: str, cseq: int, *, body: str = "", headers: str = "", of: str =
         f"Via: SIP/2.0/[transport] [local_ip]:[local_port];rport;branch=z9hG4bK[pid]x[call_number]x{of or f'{cseq}{method}'}",
         "Max-Forwards: 70",
         'From: "Test Caller" <sip:+15550001111@[local_ip]:[local_port]>;tag=[pid]t[call_number]',
-        "To: <sip:[service]@[remote_ip]:[remote_port]>" + ("[peer_tag_param]" if inside or of and method == "ACK" else ""),
+        "To: <sip:[service]@[remote_ip]:[remote_port]>" + ("[peer_tag_param]" if inside or (of and method == "ACK") else ""),
         "Call-ID: [call_id]",
         f"CSeq: {cseq} {method}",
         "Contact: <sip:pbx@[local_ip]:[local_port];transport=[transport]>",

@@ -33,7 +33,10 @@ class Deaths(TestCase):
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                if f"smartalex.ai.receptionist.{module}".encode() in arguments and f"PPid:\t{parent}\n" in (entry / "status").read_text():
+                if (
+                    f"smartalex.ai.receptionist.{module}".encode() in arguments
+                    and f"PPid:\t{parent}\n" in (entry / "status").read_text()
+                ):
                     return int(entry.name)
             except OSError:
                 continue  # it ended while we looked

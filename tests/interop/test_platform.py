@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 import time
 from unittest import TestCase
 
@@ -94,8 +95,6 @@ class KillNine(TestCase):
 
 
 def _phone_command(platform: Platform) -> list[str]:
-    import sys
-
     return [
         sys.executable,
         "-m",

@@ -62,9 +62,10 @@ class Sipp(TestCase):
     # ------------------------------------------------------------------ calls
 
     def test_a_trunk_known_by_its_address(self) -> None:
+        """With the caller that SIPp has built in."""
         for transport in ("udp", "tcp"):
             with self.subTest(transport):
-                self.sipp(invite(), answered(), pause(500), hang_up(), transport=transport, calls=5)
+                sipp(self.platform, "uac", "play", transport=transport, calls=5)
                 self.assertEqual(self.last(5), [(transport, "completed", "caller hung up")] * 5)
 
     def test_a_trunk_with_a_password(self) -> None:

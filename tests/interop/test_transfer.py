@@ -16,6 +16,8 @@ KEYS = Path("/usr/share/sip-tester")
 """Key presses as SIPp's package brings them."""
 
 REFER = recv("REFER", contains("sip:200@pbx.example.com", "Refer-To"), timeout="20000")
+ACTIVE, OVER = "active;expires=60", "terminated;reason=noresource"
+"""States of the subscription that a REFER makes (RFC 3515 2.4.7)."""
 
 
 @needs("sipp")
@@ -50,16 +52,11 @@ class Transfer(TestCase):
         return [tuple(event[key] for key in ("step", "to", "status", "cause") if key in event) for event in told]
 
     def test_somebody_picks_up(self) -> None:
-        bye = recv("BYE") + reply(200)
-        record = self.transferred(REFER, reply(202, "Accepted"), notify(3, "100 Trying", "active;expires=60"),
-                                  notify(4, "180 Ringing", "active;expires=60"), notify(5, "200 OK", "terminated;reason=noresource"), bye)  # fmt: skip
-        self.assertEqual(
-            (record["disposition"], record["transferred_to"], record["cause"]), ("transferred", "200", "transferred")
-        )
-        self.assertEqual(
-            self.story(record),
-            [("refer", "200"), ("accepted",), ("progress", 100), ("progress", 180), ("progress", 200), ("done",)],
-        )
+        trying = notify(3, "100 Trying", ACTIVE) + notify(4, "180 Ringing", ACTIVE)
+        record = self.transferred(REFER, reply(202, "Accepted"), trying, notify(5, "200 OK", OVER), recv("BYE"), reply(200))
+        self.assertEqual((record["disposition"], record["transferred_to"]), ("transferred", "200"))
+        steps = [("refer", "200"), ("accepted",), ("progress", 100), ("progress", 180), ("progress", 200), ("done",)]
+        self.assertEqual(self.story(record), steps)
 
     def test_the_pbx_declines(self) -> None:
         record = self.transferred(REFER, reply(603, "Decline"), pause(500), hang_up())
@@ -67,8 +64,8 @@ class Transfer(TestCase):
         self.assertEqual(self.story(record), [("refer", "200"), ("progress", 603), ("failed", "declined")])
 
     def test_the_extension_is_busy(self) -> None:
-        record = self.transferred(REFER, reply(202, "Accepted"), notify(3, "100 Trying", "active;expires=60"),
-                                  notify(4, "486 Busy Here", "terminated;reason=noresource"), pause(500), hang_up())  # fmt: skip
+        record = self.transferred(REFER, reply(202, "Accepted"), notify(3, "100 Trying", ACTIVE),
+                                  notify(4, "486 Busy Here", OVER), pause(500), hang_up())  # fmt: skip
         self.assertEqual((record["disposition"], record["flagged"]), ("completed", "transfer failed"))
         self.assertEqual(
             self.story(record), [("refer", "200"), ("accepted",), ("progress", 100), ("progress", 486), ("failed", "busy")]

@@ -52,10 +52,14 @@ class Wire(TestCase):
 
     def test_nothing_is_malformed(self) -> None:
         self.assertNotIn("dropped", self.said)
-        seen = {kind: len(self.capture.read(kind, "frame.number")) for kind in ("sip", "sdp", "rtp", "rtcp", "sip.Method == REFER")}
+        seen = {
+            kind: len(self.capture.read(kind, "frame.number")) for kind in ("sip", "sdp", "rtp", "rtcp", "sip.Method == REFER")
+        }
         print(seen)
         self.assertNotIn(0, seen.values())
-        bad = self.capture.read("_ws.malformed || _ws.expert.severity == error", "frame.number", "_ws.col.Info", "_ws.expert.message")
+        bad = self.capture.read(
+            "_ws.malformed || _ws.expert.severity == error", "frame.number", "_ws.col.Info", "_ws.expert.message"
+        )
         self.assertEqual(bad, [])
 
     def test_what_we_send_is_in_step(self) -> None:
