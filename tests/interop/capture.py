@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -38,12 +39,12 @@ class Stream:
     def spacing_ms(self) -> float:
         """The median."""
         times = [packet.at for packet in self.packets]
-        return 1000 * median(after - before for before, after in zip(times, times[1:], strict=False))
+        return 1000 * median(after - before for before, after in pairwise(times))
 
     def steps(self, name: str, bits: int) -> set[int]:
         """By how much a field differs from packet to packet."""
         values = [getattr(packet, name) for packet in self.packets]
-        return {after - before & (1 << bits) - 1 for before, after in zip(values, values[1:], strict=False)}
+        return {after - before & (1 << bits) - 1 for before, after in pairwise(values)}
 
 
 class Capture:
@@ -80,16 +81,8 @@ class Capture:
 
     def streams(self) -> list[Stream]:
         """Every RTP stream that was signalled by SDP."""
-        fields = (
-            "frame.time_epoch",
-            "ip.src",
-            "udp.srcport",
-            "rtp.p_type",
-            "rtp.seq",
-            "rtp.timestamp",
-            "rtp.ssrc",
-            "rtp.payload",
-        )
+        fields = ["frame.time_epoch", "ip.src", "udp.srcport"]
+        fields += [f"rtp.{name}" for name in ("p_type", "seq", "timestamp", "ssrc", "payload")]
         found: dict[tuple[str, int, int], list[Packet]] = {}
         for at, source, port, kind, sequence, timestamp, ssrc, payload in self.read("rtp", *fields):
             packet = Packet(float(at), source, int(port), int(kind), int(sequence), int(timestamp), int(ssrc, 16),

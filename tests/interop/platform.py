@@ -36,9 +36,8 @@ def smartalex(*arguments: str, **options: Any) -> subprocess.CompletedProcess[st
     """Run the command line to its end."""
     environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     command = [sys.executable, "-m", "smartalex.cli.main", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=options.pop("timeout", 120), **options
-    )
+    options = {"timeout": 120, **options}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, **options)
 
 
 class Platform:

@@ -85,21 +85,22 @@ class BadInput(TestCase):
         with self.subTest("half a TLS handshake"):
             self.assertEqual(self.tcp(client_hello()[:100], self.platform.tls), b"")
         with self.subTest("a length beyond all bounds"):
-            for length in (b"999999999", b"99999999999"):
-                self.assertEqual(
-                    self.tcp(HEAD.format(len(length)).encode() + b"Content-Length: " + length + b"\r\n\r\n")[:11], b"SIP/2.0 400"
-                )
+            for length in ("999999999", "99999999999"):
+                giant = f"{HEAD.format(len(length))}Content-Length: {length}\r\n\r\n"
+                self.assertEqual(self.tcp(giant.encode())[:11], b"SIP/2.0 400")
         with self.subTest("more than 64 KiB"):
             self.assertEqual(self.tcp(HEAD.format("long").encode() + b"X-Filler: " + b"x" * 66_000 + b"\r\n\r\n"), b"")
             self.assertEqual(self.tcp(b"x" * 70_000), b"")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.sendto(b"INVITE " + b"x" * 65_000, ("127.0.0.1", self.platform.sip))
             time.sleep(0.3)
-        counts = {(name, label): self.counted(name, label) for name, label in (
-            ("sip_truncated", "tcp"), ("sip_no_handshake", "tls"), ("sip_malformed", "tcp"), ("sip_malformed", "udp"))}  # fmt: skip
-        print(counts)
-        self.assertGreaterEqual(counts["sip_truncated", "tcp"], 1)
-        self.assertEqual(list(counts.values())[1:], [1, 4, 1])
+        self.assertGreaterEqual(self.counted("sip_truncated", "tcp"), 1)
+        counts = [
+            self.counted("sip_no_handshake", "tls"),
+            self.counted("sip_malformed", "tcp"),
+            self.counted("sip_malformed", "udp"),
+        ]
+        self.assertEqual(counts, [1, 4, 1])
         self.assertUnhurt()
 
     def test_over_rtp(self) -> None:

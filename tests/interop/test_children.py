@@ -29,14 +29,11 @@ class Deaths(TestCase):
 
     def child(self, module: str) -> int:
         """Its process id."""
-        parent = self.platform.process.pid
+        parent = f"PPid:\t{self.platform.process.pid}\n"
+        wanted = f"smartalex.ai.receptionist.{module}".encode()
         for entry in Path("/proc").glob("[0-9]*"):
             try:
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                if (
-                    f"smartalex.ai.receptionist.{module}".encode() in arguments
-                    and f"PPid:\t{parent}\n" in (entry / "status").read_text()
-                ):
+                if wanted in (entry / "cmdline").read_bytes().split(b"\0") and parent in (entry / "status").read_text():
                     return int(entry.name)
             except OSError:
                 continue  # it ended while we looked

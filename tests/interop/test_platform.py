@@ -44,12 +44,6 @@ class Calls(TestCase):
         self.assertEqual(result["status"], 200)
         self.assertIsNotNone(result["first_audio_ms"])
 
-    def test_a_key_leads_to_a_transfer(self) -> None:
-        result = self.phone("--dtmf", "2", "--dtmf", "1", "--max-seconds", "60", to="alex")
-        self.assertEqual((result["transferred_to"], result["refer_to"]), ("300", "sip:300@pbx.example.com"), result)
-        found = self.platform.call(str(result["call_id"]))
-        self.assertEqual((found["disposition"], found["transferred_to"]), ("transferred", "300"))
-
     def test_refusals_say_why_to_us_only(self) -> None:
         self.assertEqual(self.phone(to="+27215550101")["status"], 404)
         wrong = self.phone("--username", self.platform.username, "--password", "wrong")

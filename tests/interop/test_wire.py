@@ -18,6 +18,7 @@ from tests.interop.test_baresip import compare
 
 VOICE = Path("/usr/share/sip-tester/g711a.pcap")
 """Seven seconds of a voice in packets of 30 ms, as SIPp's package brings it."""
+KINDS = ("sip", "sdp", "rtp", "rtcp", "sip.Method == REFER")
 
 
 @needs("sipp", "baresip", "tshark")
@@ -37,7 +38,7 @@ class Wire(TestCase):
             cls.addClassCleanup(telephone.close)
             telephone.dial(number)
             telephone.wait("CALL_ESTABLISHED")
-        sipp(platform, scenario(invite(body=offer(8, 101)), answered(), play(VOICE), pause(8000), hang_up()), "echo")
+        sipp(platform, scenario(invite(body=offer(8, 101)), answered(), play(VOICE), pause(4000), hang_up()), "echo")
         for _ in range(2):
             telephones[1].press("1")
             time.sleep(1.5)
@@ -52,14 +53,10 @@ class Wire(TestCase):
 
     def test_nothing_is_malformed(self) -> None:
         self.assertNotIn("dropped", self.said)
-        seen = {
-            kind: len(self.capture.read(kind, "frame.number")) for kind in ("sip", "sdp", "rtp", "rtcp", "sip.Method == REFER")
-        }
+        seen = {kind: len(self.capture.read(kind, "frame.number")) for kind in KINDS}
         print(seen)
         self.assertNotIn(0, seen.values())
-        bad = self.capture.read(
-            "_ws.malformed || _ws.expert.severity == error", "frame.number", "_ws.col.Info", "_ws.expert.message"
-        )
+        bad = self.capture.read("_ws.malformed || _ws.expert.severity == error", "_ws.col.Info", "_ws.expert.message")
         self.assertEqual(bad, [])
 
     def test_what_we_send_is_in_step(self) -> None:
@@ -68,7 +65,7 @@ class Wire(TestCase):
         for stream in ours:
             print(f"{len(stream.packets)} packets of ours, median spacing {stream.spacing_ms:.1f} ms")
             self.assertEqual((stream.steps("sequence", 16), stream.steps("timestamp", 32)), ({1}, {160}))
-            self.assertAlmostEqual(stream.spacing_ms, 20, delta=1)
+            self.assertAlmostEqual(stream.spacing_ms, 20, delta=2)
         self.assertEqual(len({stream.packets[0].port for stream in ours}), 3, "one SSRC a call")
 
     def test_what_baresip_sends_is_in_step(self) -> None:
@@ -76,13 +73,13 @@ class Wire(TestCase):
         self.assertEqual(len(theirs), 2)
         for stream in theirs:
             self.assertEqual(stream.steps("sequence", 16), {1})
-            self.assertAlmostEqual(stream.spacing_ms, 20, delta=1)
+            self.assertAlmostEqual(stream.spacing_ms, 20, delta=2)
 
     def test_the_voice_comes_back(self) -> None:
         """What SIPp played to `echo`, in 30 ms packets of PCMA."""
         [stream] = [stream for stream in self.streams(ours=True) if {packet.kind for packet in stream.packets} == {8}]
         heard = b"".join(packet.payload for packet in stream.packets)
-        likeness, delay_ms = compare(pcm(recorded(VOICE)), pcm(heard))
+        likeness, delay_ms = compare(pcm(recorded(VOICE))[:24000], pcm(heard))
         print(f"echo of SIPp's recording: correlation {likeness:.3f}, delay {delay_ms:.0f} ms")
         self.assertGreater(likeness, 0.8)
 
