@@ -8,12 +8,12 @@ import socket
 import subprocess
 import tempfile
 import time
-import wave
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.interop import voice
 from tests.interop.platform import Platform, free_port
 
 MODULES = ("g711", "aufile", "aubridge", "sndfile", "account", "menu", "ctrl_tcp")
@@ -32,21 +32,19 @@ ctrl_tcp_listen {address}:{control}
 module_path /usr/lib/baresip/modules
 """
 PATIENCE_S = 30.0
+ADDRESS = "127.0.0.5"
 
 
 class Baresip:
     """`events` are what it told so far: CALL_ESTABLISHED, CALL_CLOSED, ..."""
 
-    def __init__(self, platform: Platform, transport: str = "udp", said: Path | None = None, address: str = "127.0.0.5") -> None:
+    def __init__(self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-baresip-"))
         self.events: list[dict[str, Any]] = []
-        self._platform, self._transport, self._address = platform, transport, address
-        control = free_port(address)
-        if said is None:
-            silence(self.folder / "caller.wav", 60)
-        else:
-            shutil.copy(said, self.folder / "caller.wav")
-        config = CONFIG.format(address=address, sip=free_port(address), control=control, folder=self.folder,
+        self._platform, self._transport = platform, transport
+        control = free_port(ADDRESS)
+        voice.write(self.folder / "caller.wav", np.zeros(60 * voice.RATE) if said is None else said)
+        config = CONFIG.format(address=ADDRESS, sip=free_port(ADDRESS), control=control, folder=self.folder,
                                certificate=platform.state / "tls.crt")  # fmt: skip
         (self.folder / "config").write_text(config + "".join(f"module {name}.so\n" for name in MODULES))
         account = f"<sip:{platform.username}@{platform.address};transport={transport}>;regint=0;audio_codecs=PCMU,PCMA"
@@ -58,7 +56,7 @@ class Baresip:
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=self.folder
         )
-        self._control = self._connected((address, control))
+        self._control = self._connected((ADDRESS, control))
         self._unread = b""
 
     def _connected(self, address: tuple[str, int]) -> socket.socket:
@@ -111,7 +109,7 @@ class Baresip:
     def heard(self) -> np.ndarray:
         """What came from us, 8 kHz, -1..1."""
         [path] = self.folder.glob("dump-*-dec.wav")
-        return samples(path)
+        return voice.read(path)
 
     def close(self) -> None:
         self._control.close()
@@ -119,16 +117,3 @@ class Baresip:
         self.process.wait()
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def silence(path: Path, seconds: int) -> None:
-    with wave.open(str(path), "wb") as sound:
-        sound.setparams((1, 2, 8000, 0, "NONE", ""))
-        sound.writeframes(bytes(16000 * seconds))
-
-
-def samples(path: Path) -> np.ndarray:
-    """A 16-bit WAV, mono, -1..1; one that was cut off keeps what it has."""
-    data = path.read_bytes()
-    start = data.index(b"data") + 8
-    return np.frombuffer(data[start : start + (len(data) - start) // 2 * 2], "<i2") / 32768

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 
 import attrs
@@ -89,10 +88,3 @@ class Capture:
                             bytes.fromhex(payload.replace(":", "")))  # fmt: skip
             found.setdefault((source, packet.port, packet.ssrc), []).append(packet)
         return [Stream(tuple(packets)) for packets in found.values()]
-
-
-def recorded(file: Path) -> bytes:
-    """The RTP payloads of a capture that was made elsewhere."""
-    command = ["tshark", "-r", str(file), "-d", "udp.port==1-65535,rtp", "-T", "fields", "-e", "rtp.payload"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    return b"".join(bytes.fromhex(line.replace(":", "")) for line in done.stdout.splitlines())

@@ -16,7 +16,7 @@ import numpy as np
 
 from smartalex.media.codecs.g711 import PCMU
 from smartalex.media.tone import sine
-from tests.interop.baresip import samples
+from tests.interop import voice
 from tests.interop.platform import ROOT, Platform
 
 PORTS = range(29000, 29020, 2)
@@ -60,7 +60,7 @@ class BadInput(TestCase):
         result = json.loads(self.phone.communicate()[0].splitlines()[-1])
         self.assertEqual((result["status"], result["ended_by"]), (200, "timeout"))
         self.assertEqual((result["rtp"]["lost"], result["rtp"]["strangers"]), (0, 0), result)
-        self.assertLess(np.abs(samples(self.recording)[1::2]).max(), 0.01)
+        self.assertLess(np.abs(voice.read(self.recording)[1::2]).max(), 0.01)
         record = self.platform.call(result["call_id"])
         self.assertEqual((record["disposition"], record["cause"], record["rtp"]["lost"]), ("completed", "caller hung up", 0))
 

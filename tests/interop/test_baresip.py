@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 from unittest import TestCase
 
 import numpy as np
 
-from tests.interop.baresip import Baresip, samples
+from tests.interop.baresip import Baresip
 from tests.interop.peers import needs
 from tests.interop.platform import Platform
+from tests.interop.voice import compare, loudest_hz, voice
 
 ONE_DIGEST = '[sip]\ndigest_algorithms = ["MD5"]\n'
 """baresip 1.0 gives up when one of several challenges is not MD5."""
 
 
-@needs("baresip", "espeak-ng", "sox")
+@needs("baresip", "sipp", "tshark")
 class Telephone(TestCase):
     platform: Platform
+    voice: np.ndarray
 
     @classmethod
     def setUpClass(cls) -> None:
         cls.platform = Platform("24000-24900", config=ONE_DIGEST).start()
-        cls.sentence = speech(cls.platform.folder, "one two three, the quick brown fox jumps over the lazy dog")
+        cls.voice = voice(3)
 
     @classmethod
     def tearDownClass(cls) -> None:
         cls.platform.remove()
 
-    def telephone(self, transport: str = "udp", said: Path | None = None) -> Baresip:
+    def telephone(self, transport: str = "udp", said: np.ndarray | None = None) -> Baresip:
         telephone = Baresip(self.platform, transport, said)
         self.addCleanup(telephone.close)
         return telephone
@@ -46,12 +46,13 @@ class Telephone(TestCase):
         return rows
 
     def test_the_echo_is_what_was_said(self) -> None:
-        telephones = {transport: self.telephone(transport, self.sentence) for transport in ("udp", "tcp", "tls")}
+        said = np.concatenate((self.voice, np.zeros(8000)))
+        telephones = {transport: self.telephone(transport, said) for transport in ("udp", "tcp", "tls")}
         for telephone in telephones.values():
             telephone.dial("echo")
         for transport, telephone in telephones.items():
             telephone.wait("CALL_CLOSED")  # when its file ends
-            likeness, delay_ms = compare(samples(self.sentence), telephone.heard())
+            likeness, delay_ms = compare(self.voice, telephone.heard())
             print(f"echo over {transport}: correlation {likeness:.3f}, delay {delay_ms:.0f} ms")
             self.assertGreater(likeness, 0.8, transport)
         rows = [(row["transport"], row["disposition"], row["cause"]) for row in self.ended(3)]
@@ -95,24 +96,3 @@ class Telephone(TestCase):
         self.assertEqual(self.ended()[0]["disposition"], "completed")
         steps = [(e["step"], e.get("status")) for e in self.platform.call(first["id"])["events"] if e["kind"] == "transfer"]
         self.assertEqual([steps[0], steps[-2], steps[-1]], [("refer", None), ("progress", 200), ("done", None)])
-
-
-def speech(folder: Path, text: str) -> Path:
-    """A voice at 8 kHz, with two seconds of silence after it."""
-    spoken, padded = folder / "spoken.wav", folder / "caller.wav"
-    subprocess.run(["espeak-ng", "-w", str(spoken), text], check=True)
-    subprocess.run(["sox", str(spoken), "-r", "8000", "-c", "1", "-b", "16", str(padded), "pad", "0.5", "2"], check=True)
-    return padded
-
-
-def compare(said: np.ndarray, heard: np.ndarray) -> tuple[float, float]:
-    """The best normalised cross-correlation, and the delay in milliseconds at which it is found."""
-    size = 1 << (len(said) + len(heard)).bit_length()
-    product = np.fft.irfft(np.fft.rfft(heard, size) * np.fft.rfft(said, size).conj(), size)[: len(heard)]
-    best = int(product.argmax())
-    part = heard[best : best + len(said)]
-    return float(product[best] / (np.linalg.norm(part) * np.linalg.norm(said[: len(part)]))), best / 8
-
-
-def loudest_hz(sound: np.ndarray) -> float:
-    return float(np.abs(np.fft.rfft(sound))[1:].argmax() + 1) * 8000 / len(sound)

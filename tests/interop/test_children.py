@@ -12,7 +12,7 @@ from unittest import TestCase
 
 import numpy as np
 
-from tests.interop.baresip import samples
+from tests.interop import voice
 from tests.interop.platform import ROOT, Platform
 
 LOUD = 0.01
@@ -63,7 +63,7 @@ class Deaths(TestCase):
                 killed.append(time.time())
         record = self.platform.call(self.platform.calls("--limit", "1")[0]["id"])
         self.assertEqual((record["disposition"], record["transferred_to"], len(killed)), ("transferred", "200", 3), record)
-        loud = record["answered_at"] + np.flatnonzero(np.abs(samples(heard)[1::2]) > LOUD) / 8000
+        loud = record["answered_at"] + np.flatnonzero(np.abs(voice.read(heard)[1::2]) > LOUD) / 8000
         for death, following in zip(killed, [*killed[1:], record["ended_at"]], strict=True):
             spoken = loud[(loud > death) & (loud < following)]
             self.assertGreater(len(spoken), 0, record)

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from unittest import TestCase
 
-import numpy as np
-
-from smartalex.media.codecs.g711 import PCMA
 from tests.interop.baresip import Baresip
-from tests.interop.capture import Capture, Stream, recorded
+from tests.interop.capture import Capture, Stream
 from tests.interop.peers import needs, sipp
 from tests.interop.platform import Platform
 from tests.interop.scenario import answered, hang_up, invite, offer, pause, play, refused, scenario
-from tests.interop.test_baresip import compare
+from tests.interop.voice import VOICE, compare, pcm, voice
 
-VOICE = Path("/usr/share/sip-tester/g711a.pcap")
-"""Seven seconds of a voice in packets of 30 ms, as SIPp's package brings it."""
 KINDS = ("sip", "sdp", "rtp", "rtcp", "sip.Method == REFER")
 
 
@@ -79,10 +73,6 @@ class Wire(TestCase):
         """What SIPp played to `echo`, in 30 ms packets of PCMA."""
         [stream] = [stream for stream in self.streams(ours=True) if {packet.kind for packet in stream.packets} == {8}]
         heard = b"".join(packet.payload for packet in stream.packets)
-        likeness, delay_ms = compare(pcm(recorded(VOICE))[:24000], pcm(heard))
+        likeness, delay_ms = compare(voice(3), pcm(heard))
         print(f"echo of SIPp's recording: correlation {likeness:.3f}, delay {delay_ms:.0f} ms")
         self.assertGreater(likeness, 0.8)
-
-
-def pcm(alaw: bytes) -> np.ndarray:
-    return np.frombuffer(PCMA().decode(alaw), "<i2") / 32768

@@ -1,0 +1,53 @@
+"""A recorded voice, and how it is found again in what comes back."""
+
+from __future__ import annotations
+
+import subprocess
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from smartalex.media.codecs.g711 import PCMA
+
+RATE = 8000
+VOICE = Path("/usr/share/sip-tester/g711a.pcap")
+"""Seven seconds of a voice in packets of 30 ms, as SIPp's package brings it."""
+
+
+def voice(seconds: int) -> np.ndarray:
+    """The first seconds of it, -1..1."""
+    command = ["tshark", "-r", str(VOICE), "-d", "udp.port==1-65535,rtp", "-T", "fields", "-e", "rtp.payload"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return pcm(b"".join(bytes.fromhex(line.replace(":", "")) for line in done.stdout.splitlines()))[: seconds * RATE]
+
+
+def pcm(alaw: bytes) -> np.ndarray:
+    return np.frombuffer(PCMA().decode(alaw), "<i2") / 32768
+
+
+def write(path: Path, sound: np.ndarray) -> None:
+    """A 16-bit WAV, mono."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
+
+
+def read(path: Path) -> np.ndarray:
+    """What `write` wrote, or what there is of it when its writer was cut off."""
+    data = path.read_bytes()
+    start = data.index(b"data") + 8
+    return np.frombuffer(data[start : start + (len(data) - start) // 2 * 2], "<i2") / 32768
+
+
+def compare(said: np.ndarray, heard: np.ndarray) -> tuple[float, float]:
+    """The best normalised cross-correlation, and the delay in milliseconds at which it is found."""
+    size = 1 << (len(said) + len(heard)).bit_length()
+    product = np.fft.irfft(np.fft.rfft(heard, size) * np.fft.rfft(said, size).conj(), size)[: len(heard)]
+    best = int(product.argmax())
+    part = heard[best : best + len(said)]
+    return float(product[best] / (np.linalg.norm(part) * np.linalg.norm(said[: len(part)]))), 1000 * best / RATE
+
+
+def loudest_hz(sound: np.ndarray) -> float:
+    return float(np.abs(np.fft.rfft(sound))[1:].argmax() + 1) * RATE / len(sound)
