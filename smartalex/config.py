@@ -48,7 +48,7 @@ class Sip(Section):
     tls_port: int = Field(default=5061, ge=1, le=65535)
     transports: tuple[Literal["udp", "tcp", "tls"], ...] = Field(default=("udp", "tcp", "tls"), min_length=1, strict=False)
     realm: str = Field(default="smartalex", min_length=1, pattern=r'^[^"\\]+$')
-    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(default=("MD5", "SHA-256"), min_length=1, strict=False)
+    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(default=("MD5",), min_length=1, strict=False)
     nonce_lifetime_s: float = Field(default=60.0, ge=5, le=3600)
     tls_certificate: str = ""
     tls_key: str = ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import proxy
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -50,9 +51,9 @@ class Conversation:
     """
 
     __slots__ = (
-        "_apologised", "_audio", "_backlog", "_begun", "_brief", "_closed", "_control", "_early", "_ending", "_endings",
-        "_errands", "_greeting", "_options", "_owed", "_prepared", "_quiet", "_raw", "_shape", "_speech", "_spoke", "_stage",
-        "_supervisor", "_timers", "_turns",
+        "__weakref__", "_apologised", "_audio", "_backlog", "_begun", "_brief", "_closed", "_control", "_early", "_ending",
+        "_endings", "_errands", "_greeting", "_options", "_owed", "_prepared", "_quiet", "_raw", "_shape", "_speech", "_spoke",
+        "_stage", "_supervisor", "_timers", "_turns",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 (a call names them all)
@@ -71,12 +72,12 @@ class Conversation:
         self._audio = audio
         self._timers = Timers(clock)
         self._stage = Stage(audio, Prompter(prompts, options.language), control, self._timers)
-        self._supervisor = Supervisor(Chain(options.factories, options.breakers, options.deadlines), self, clock, counters)
+        self._supervisor = Supervisor(Chain(options.factories, options.breakers, options.deadlines), proxy(self), clock, counters)
         self._turns = Turns(options.pace)
         self._speech = options.detector(audio.rate)
         self._quiet = Quiet(audio.rate)
         self._backlog = Backlog()
-        self._errands = Errands(self, control, brief, self._stage, self._timers)
+        self._errands = Errands(proxy(self), control, brief, self._stage, self._timers)
         self._early: deque[tuple[str, tuple[Any, ...]]] = deque(maxlen=MOST_EARLY)
         self._prepared: Deferred[None] | None = None
         self._endings: list[Deferred[None]] = []

@@ -294,6 +294,7 @@ class Call(SessionListener):
         self._stop_deadline()
         if self._watch is not None:
             self._watch.stop()
+            self._watch = None
         self._hear = lambda pcm, flags: None
         self.conversation.close(self._cause)
         self._settle_transfer({"ok": bool(self._transferred), "cause": self._cause, "name": ""})
@@ -326,6 +327,8 @@ class Call(SessionListener):
             self.record.event("message", data={"step": message, "id": message_id})
         self.record.close(self._disposition(message), self._cause, {"rtp": statistics})
         self._on_released(self)
+        self.session.listener = NOBODY  # with the leg's user, what leads back to us: no work for the collector
+        self.media.leg.user = None
 
     def _media_changed(self) -> None:
         """Offer and answer are complete, at the start or later; `held` is the peer's wish not to hear us (RFC 3264 8.4)."""
@@ -396,17 +399,23 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+NOBODY = SessionListener()
+
 CAUSES = {
     "bye": "caller hung up",
     "cancelled": "cancelled",
     "no-ack": "no ACK for the 200",
     "timeout": "peer does not answer",
     "transport": "connection lost",
+    "gone": "the peer knows no such call",
     "local": "hung up",
 }
 """What the session calls the end -> what the record says."""
 
-FAILURES = {"no ACK for the 200", "peer does not answer", "connection lost", "internal fault", "no audio from the caller"}
+FAILURES = {
+    "no ACK for the 200", "peer does not answer", "connection lost", "the peer knows no such call", "internal fault",
+    "no audio from the caller",
+}  # fmt: skip
 
 FLAGS = {"backend-failed", "misunderstood", "silent-caller"}
 """Kinds of agent events that put a call on the list for review."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from weakref import proxy
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -136,7 +137,7 @@ class Switchboard:
             return
         call = Call(self._plant, session, accepted, caller, record)
         conversation = Conversation(
-            brief_of(accepted, caller), options, control=call, audio=leg, prompts=self._voices.prompts,
+            brief_of(accepted, caller), options, control=proxy(call), audio=leg, prompts=self._voices.prompts,
             clock=self._clock, counters=self._plant.counters,
         )  # fmt: skip
         self.calls[record.id] = call

@@ -191,6 +191,7 @@ class MediaPlane:
         if not self._options.polled:
             self._reactor.removeReader(reader)
         reader.close()
+        leg.poll = lambda: None  # it leads back to the leg
         if leg.strangers:
             self.counters.count("rtp.stranger", amount=leg.strangers)
         if leg.malformed:

@@ -135,6 +135,8 @@ class NameAddr:
         if "<" not in text:
             # addr-spec without brackets: its parameters are the header's (RFC 3261 20)
             spec, semicolon, tail = text.partition(";")
+            if ">" in spec:
+                raise RemoteError(400, "Bad Address")
             return cls(display, Uri.parse(spec.strip()), parse_params(tail) if semicolon else ())
         name, _, rest = text.partition("<")
         spec, closed, tail = rest.partition(">")

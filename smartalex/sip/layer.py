@@ -141,6 +141,7 @@ class ServerTransaction(_Timed):
 
     def finish(self) -> None:
         super().finish()
+        self.on_failed = self.user = None  # they lead back to us
         self.layer.forget_server(self.key)
 
 
@@ -180,6 +181,7 @@ class ClientTransaction(_Timed):
 
     def finish(self) -> None:
         super().finish()
+        self.on_response, self.on_failed = lambda response: None, lambda why: None  # they lead back to us
         self.layer.forget_client(self.key)
 
 

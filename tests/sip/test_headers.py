@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from unittest import TestCase
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smartalex.errors import RemoteError
@@ -158,6 +158,7 @@ class AnyText(TestCase):
         self.assertEqual(Via.parse(str(via)), via)
 
     @given(NASTY)
+    @example("a:>")
     def test_what_an_address_reads_from_any_text_it_can_write(self, text: str) -> None:
         try:
             address = NameAddr.parse(text)
