@@ -35,8 +35,24 @@ ALLOWED: dict[str, set[str]] = {
     "tap": {"service", "config", "reactor"},
 }
 
-SIP_ORDER = ["uri", "headers", "message", "framing", "digest", "timers", "transaction", "resolver", "transport", "layer",
-             "dialog", "invite", "refer", "session", "registration", "ua"]
+SIP_ORDER = [
+    "uri",
+    "headers",
+    "message",
+    "framing",
+    "digest",
+    "timers",
+    "transaction",
+    "resolver",
+    "transport",
+    "layer",
+    "dialog",
+    "invite",
+    "refer",
+    "session",
+    "registration",
+    "ua",
+]
 
 
 def imports_of(path: Path) -> list[tuple[int, str]]:
