@@ -39,6 +39,7 @@ SIP_ORDER = [
     "uri",
     "headers",
     "message",
+    "diversion",
     "framing",
     "digest",
     "timers",

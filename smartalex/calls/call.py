@@ -65,12 +65,14 @@ class Plant:
 class Party:
     """The caller as the INVITE names them: cleaned header text, to be treated as data everywhere.
 
-    `headers` say who it is to those a call is transferred to (RFC 3325).
+    `headers` say who it is to those a call is transferred to (RFC 3325); `diverted` is (number, reason) of each
+    address the call was sent on from, the latest first.
     """
 
     number: str
     name: str
     headers: tuple[tuple[str, str], ...] = ()
+    diverted: tuple[tuple[str, str], ...] = ()
 
 
 @implementer(ICallControl)

@@ -22,6 +22,7 @@ from smartalex.errors import RemoteError, ResourcesExhausted, SmartAlexError
 from smartalex.interfaces import AuthAttempt, Brief, CallEvent, Destination, IMediaSink
 from smartalex.rtp.plane import Leg, MediaPlane
 from smartalex.sdp.negotiation import Capabilities
+from smartalex.sip.diversion import diversions
 from smartalex.sip.headers import NameAddr, Peer
 from smartalex.sip.message import Request
 from smartalex.sip.session import Session
@@ -124,6 +125,8 @@ class Switchboard:
             **invite_fields(session, caller), "workspace": accepted.workspace.id, "trunk": accepted.trunk.name,
             "did": accepted.did.number, "agent": accepted.agent.name,
         })  # fmt: skip
+        for number, reason in caller.diverted:
+            record.event("diverted", data={"from": number, "reason": reason or None})
         leg = None
         try:
             options = self._voices.options(accepted.agent)
@@ -232,7 +235,8 @@ def caller_of(request: Request) -> Party:
     headers = [("P-Asserted-Identity", str(NameAddr(name, uri)))]
     if "id" in (request.headers.get("Privacy") or "").lower().replace(" ", "").split(";"):
         headers.append(("Privacy", "id"))
-    return Party(number, name, tuple(headers))
+    diverted = tuple((printable(one.address.uri.user_text, 64), printable(one.reason, 40)) for one in diversions(request.headers))
+    return Party(number, name, tuple(headers), diverted)
 
 
 def invite_fields(session: Session, caller: Party) -> dict[str, str]:
@@ -264,7 +268,11 @@ def brief_of(accepted: Accepted, caller: Party) -> Brief:
         voice=agent.voice,
         destinations=destinations(accepted.workspace),
         operator=accepted.workspace.directory.operator,
-        caller={"number": caller.number, "name": caller.name},
+        caller={
+            "number": caller.number,
+            "name": caller.name,
+            **({"diverted_from": caller.diverted[0][0], "diverted_because": caller.diverted[0][1]} if caller.diverted else {}),
+        },
     )
 
 

@@ -336,6 +336,14 @@ class Transfers(ExchangeCase):
         self.assertEqual(headers_of(refer, "Referred-By"), ["<sip:+27215550100@192.0.2.2>"])
         self.assertEqual(headers_of(refer, "Privacy"), [])
 
+    def test_where_a_call_was_sent_on_from_is_known_to_record_and_agent(self) -> None:
+        headers = (("Diversion", "<sip:200@pbx.example.com>;reason=no-answer"), ("Diversion", "<sip:100@pbx.example.com>"))
+        caller = self.asked(headers=headers)
+        diverted = [(event.data["from"], event.data["reason"]) for event in self.exchange.events if event.kind == "diverted"]
+        self.assertEqual(diverted, [("200", "no-answer"), ("100", None)])
+        told = self.exchange.call_of(caller).conversation.brief().caller
+        self.assertEqual((told["diverted_from"], told["diverted_because"]), ("200", "no-answer"))
+
     def test_an_asserted_and_private_caller_stays_both(self) -> None:
         self.referred(headers=(("P-Asserted-Identity", "<tel:+15559999>"), ("Privacy", "id")))
         [refer] = self.exchange.sent("REFER")
