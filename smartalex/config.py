@@ -53,6 +53,7 @@ class Sip(Section):
     tls_certificate: str = ""
     tls_key: str = ""
     answer_limit_s: float = Field(default=3.0, gt=0, le=30)
+    options_interval_s: float = Field(default=60.0, ge=0, le=3600)
     refer_timeout_s: float = Field(default=30.0, ge=1, le=300)
     ring_limit_s: float = Field(default=60.0, ge=1, le=600)
 

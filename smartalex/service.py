@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import Service
@@ -30,6 +30,7 @@ from smartalex.auth.fenced import Fenced
 from smartalex.auth.firstof import FirstOf
 from smartalex.calls.admission import Admission
 from smartalex.calls.call import CallOptions, Plant
+from smartalex.calls.health import TrunkHealth
 from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.switchboard import Records, Switchboard, Voices
 from smartalex.config import Config
@@ -48,8 +49,9 @@ from smartalex.sip.ua import UserAgent, UserAgentOptions
 from smartalex.store.certificate import CertificateFiles
 from smartalex.store.journal import JournalWriter
 from smartalex.store.messages import MessageBox
-from smartalex.store.state import State, open_state
+from smartalex.store.state import HEALTH_FILE, State, open_state
 from smartalex.tenants.agent import Agent
+from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy
 from smartalex.web.status import site
 
@@ -126,6 +128,15 @@ class SmartAlexService(Service):
         self.agent = UserAgent(self.layer, os.urandom, self.counters, UserAgentOptions())
         self.agent.owner = self.switchboard
         self.switchboard.address_for = self._address_for
+        self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.reactor.resolve, self.counters, self._keep_health)
+
+    def _trunks(self) -> Iterable[Trunk]:
+        return self.admission.tenancy.trunks.values()
+
+    def _keep_health(self, known: dict[str, Any]) -> None:
+        """For `smartalex trunks`."""
+        kept = self._defer((self.state.folder / HEALTH_FILE).write_text, json.dumps(known))
+        kept.addErrback(lambda failure: self.log.failure("the health of trunks cannot be shown", failure))
 
     def _address_for(self, peer: Peer) -> str:
         return self.transports.advertised(peer.transport, peer)[0]
@@ -178,6 +189,8 @@ class SmartAlexService(Service):
         gc.set_threshold(50_000, 20, 50)
         ready = self._addresses()
         (self.state.folder / "run.json").write_text(json.dumps({k: v for k, v in ready.items() if k != "password"}))
+        if self.config.sip.options_interval_s:
+            self.health.start(self.config.sip.options_interval_s)
         self._announce(ready)
         self.log.info(
             "taking calls on {host}, SIP {sip}, TLS {tls}", host=ready["host"], sip=ready["sip_port"], tls=ready["tls_port"]
@@ -247,11 +260,11 @@ class SmartAlexService(Service):
             clip("message-trouble", language),
         )
 
-    def _gauges(self) -> dict[str, float]:
+    def _gauges(self) -> dict[str, float | dict[str, float]]:
         return {
             "calls": len(self.switchboard.calls), "legs": len(self.plane), "sip_transactions": len(self.layer),
             "records_pending": len(self.state.journal.pending), "media_late_ticks": self.plane.late_ticks,
-            "media_worst_late_seconds": round(self.plane.worst_late_s, 4),
+            "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(),
         }  # fmt: skip
 
     def _defer(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -301,11 +314,13 @@ class SmartAlexService(Service):
             limit.cancel()
         if self._reload.running:
             self._reload.stop()
+        self.health.stop()
         await DeferredList([maybeDeferred(factory.stop) for factory in self._factories.values() if hasattr(factory, "stop")])
         self.prompts.close()
         self.plane.stop()
         await self._writer.stop()
         self.timers.stop()
         await DeferredList([d for d in (*self.transports.stop(), self._http.stopListening()) if d is not None])
-        (self.state.folder / "run.json").unlink(missing_ok=True)
+        for name in ("run.json", HEALTH_FILE):
+            (self.state.folder / name).unlink(missing_ok=True)
         self._pool.stop()

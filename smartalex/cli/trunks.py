@@ -11,7 +11,7 @@ import click
 from smartalex.cli.state import columns, json_option, opened, settings, settle, show_json, state_options, unknown, workspace_of
 from smartalex.cli.values import Host, Source, Word
 from smartalex.store.credentials import new_username
-from smartalex.store.state import running
+from smartalex.store.state import health, running
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy
 
@@ -35,7 +35,8 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
     here = opened(state, config)
     tenancy = here.repository.tenancy()
     busy = here.repository.in_progress() if running(here.folder) else {}
-    rows = [described(trunk, tenancy, busy.get(trunk.name, 0)) for trunk in tenancy.trunks.values()]
+    known = health(here.folder)
+    rows = [described(trunk, tenancy, busy.get(trunk.name, 0), known.get(trunk.name)) for trunk in tenancy.trunks.values()]
     if as_json:
         for row in rows:
             show_json(row)
@@ -46,15 +47,15 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
             click.echo(line)
 
 
-HEAD = ("TRUNK", "STATE", "CALLS", "KNOWN BY", "USERNAME", "FROM", "PBX DOMAIN", "DIDS")
+HEAD = ("TRUNK", "STATE", "CALLS", "KNOWN BY", "USERNAME", "FROM", "PBX DOMAIN", "PBX", "DIDS")
 
 
-def described(trunk: Trunk, tenancy: Tenancy, in_progress: int = 0) -> dict[str, Any]:
+def described(trunk: Trunk, tenancy: Tenancy, in_progress: int = 0, pbx: dict[str, Any] | None = None) -> dict[str, Any]:
     """A trunk as --json shows it."""
     row = attrs.asdict(trunk, filter=attrs.filters.exclude("id", "workspace_id", "name", "active"))
     numbers = [did.number for did in tenancy.dids if did.trunk_id == trunk.id]
     state = "active" if trunk.active else "suspended"
-    return {"trunk": trunk.name, "state": state, **row, "in_progress": in_progress, "dids": numbers}
+    return {"trunk": trunk.name, "state": state, **row, "in_progress": in_progress, "pbx": pbx, "dids": numbers}
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -66,8 +67,16 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["username"] or "-",
         " ".join(row["allowed_sources"]) or "anywhere",
         row["pbx_domain"] or "(its address)",
+        _heard(row["pbx"]),
         " ".join(row["dids"]) or "none",
     )
+
+
+def _heard(pbx: dict[str, Any] | None) -> str:
+    """What its OPTIONS came to."""
+    if pbx is None or pbx["state"] == "unknown":
+        return "-"
+    return f"up, {pbx['latency_ms']} ms" if pbx["state"] == "up" else f"down: {pbx['detail']}"
 
 
 KNOWN_BY = {"digest": "password", "ip-allowlist": "address", "both": "password+address"}

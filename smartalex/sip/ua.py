@@ -274,6 +274,17 @@ class UserAgent:
         client.on_failed = failed
         client.start()
 
+    def ask_options(self, uri: Uri, peer: Peer, answered: Callable[[Response], None], failed: Callable[[str], None]) -> None:
+        """OPTIONS outside any dialog: exactly one of the two is called, `failed` with 'timeout' or 'transport'."""
+        host, port = self._transports.advertised(peer.transport, peer)
+        us = f"<sip:smartalex@{_bracket(host)}:{port}>"
+        rows = [("Max-Forwards", "70"), ("From", f"{us};tag={self.token()}"), ("To", f"<{uri}>"), ("Call-ID", self.token())]
+        rows += [("CSeq", "1 OPTIONS"), ("Contact", us), ("Accept", "application/sdp")]
+        client = self._client(Request("OPTIONS", str(uri), Headers(rows)), peer)
+        client.on_response = lambda response: answered(response) if response.status >= 200 else None
+        client.on_failed = failed
+        client.start()
+
     def send_ack(self, session: Session, request: Request) -> bytes:
         """ACK of a 2xx: no transaction; returns the bytes for sending it again."""
         peer = session.next_hop()

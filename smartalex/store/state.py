@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import attrs
 
@@ -75,6 +76,19 @@ def _make(folder: Path) -> None:
         raise ConfigurationError(
             f"{folder}: the state directory cannot be made: {error.strerror}; choose another --state"
         ) from None
+
+
+HEALTH_FILE = "health.json"
+"""What the running platform knows of each trunk's PBX."""
+
+
+def health(folder: Path) -> dict[str, dict[str, Any]]:
+    """By trunk name: state, latency_ms, detail; empty when nothing runs or nothing is known."""
+    try:
+        found: dict[str, dict[str, Any]] = json.loads((folder / HEALTH_FILE).read_text()) if running(folder) else {}
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def running(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -19,7 +19,8 @@ from smartalex.counters import Counters
 
 IDLE_S = 30
 
-Gauges = Callable[[], dict[str, float]]
+Gauges = Callable[[], Mapping[str, float | Mapping[str, float]]]
+"""Values by name, or by name and label."""
 
 
 class Counted(Collector):
@@ -36,7 +37,13 @@ class Counted(Collector):
             family.add_metric([label], total)
         yield from families.values()
         for name, value in self._gauges().items():
-            yield GaugeMetricFamily(f"smartalex_{name}", name.replace("_", " "), value=value)
+            if isinstance(value, Mapping):
+                gauge = GaugeMetricFamily(f"smartalex_{name}", name.replace("_", " "), labels=["label"])
+                for label, one in value.items():
+                    gauge.add_metric([label], one)
+                yield gauge
+            else:
+                yield GaugeMetricFamily(f"smartalex_{name}", name.replace("_", " "), value=value)
 
 
 class _Folder(Resource):

@@ -1,0 +1,143 @@
+"""Whether each trunk's PBX is there: an OPTIONS now and then, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from smartalex.errors import RemoteError
+from smartalex.interfaces import ICounters
+from smartalex.sip.headers import Peer
+from smartalex.sip.message import Response
+from smartalex.sip.ua import UserAgent
+from smartalex.sip.uri import Uri, parse_host_port
+from smartalex.tenants.trunk import Trunk
+
+PORT = 5060
+FAILURES_TO_DOWN = 2
+WHY = {"timeout": "no answer", "transport": "cannot be reached"}
+
+
+@attrs.define
+class Health:
+    """One PBX: `state` is 'unknown', 'up' or 'down'; `latency_s` of the last answer; `detail` says why it is down."""
+
+    state: str = "unknown"
+    latency_s: float | None = None
+    detail: str = ""
+    _failures: int = 0
+
+    def answered(self, latency_s: float) -> bool:
+        """True when that changes the state."""
+        was, self.state, self.latency_s, self.detail, self._failures = self.state, "up", latency_s, "", 0
+        return was != "up"
+
+    def failed(self, why: str) -> bool:
+        """True when that changes the state: one lost OPTIONS is no news."""
+        self._failures += 1
+        if self._failures < FAILURES_TO_DOWN:
+            return False
+        was, self.state, self.latency_s, self.detail = self.state, "down", None, why
+        return was != "down"
+
+    def shown(self) -> dict[str, Any]:
+        latency = None if self.latency_s is None else round(self.latency_s * 1000, 1)
+        return {"state": self.state, "latency_ms": latency, "detail": self.detail}
+
+
+class TrunkHealth:
+    """Asks each PBX every `interval_s`.
+
+    `resolve(host)` is a Deferred of its address; `keep` gets everything known, by trunk, after each change.
+    """
+
+    log = Logger()
+
+    def __init__(  # noqa: PLR0917 (the service names them all)
+        self,
+        reactor: Any,
+        agent: UserAgent,
+        trunks: Callable[[], Iterable[Trunk]],
+        resolve: Callable[[str], Deferred[str]],
+        counters: ICounters,
+        keep: Callable[[dict[str, dict[str, Any]]], None],
+    ) -> None:
+        self.known: dict[str, Health] = {}
+        self._reactor = reactor
+        self._agent = agent
+        self._trunks = trunks
+        self._resolve = resolve
+        self._counters = counters
+        self._keep = keep
+        self._round = LoopingCall(self.ask)
+        self._round.clock = reactor
+
+    def start(self, interval_s: float) -> None:
+        self._round.start(interval_s)
+
+    def stop(self) -> None:
+        if self._round.running:
+            self._round.stop()
+
+    def ask(self) -> None:
+        """One round; a trunk without a domain of its own has nobody to ask."""
+        asked = {trunk.name: trunk for trunk in self._trunks() if trunk.active and trunk.pbx_domain}
+        for gone in set(self.known) - set(asked):
+            del self.known[gone]
+        for name, trunk in asked.items():
+            self.known.setdefault(name, Health())
+            host, port = _target(trunk.pbx_domain)
+            self._resolve(host).addCallbacks(
+                partial(self._send, name, trunk.pbx_domain, port), partial(self._unresolved, name, host)
+            ).addErrback(lambda failure: self.log.failure("asking a PBX for its options failed", failure))
+
+    def gauges(self) -> dict[str, dict[str, float]]:
+        """By trunk; one that was never heard nor given up is left out."""
+        up = {name: float(one.state == "up") for name, one in self.known.items() if one.state != "unknown"}
+        latency = {name: round(one.latency_s, 4) for name, one in self.known.items() if one.latency_s is not None}
+        return {"trunk_up": up, "trunk_latency_seconds": latency}
+
+    def _send(self, name: str, domain: str, port: int, address: str) -> None:
+        asked_at = self._reactor.seconds()
+        uri = Uri.parse(f"sip:{domain}")
+        self._agent.ask_options(
+            uri,
+            Peer("udp", address, port),
+            partial(self._answered, name, asked_at),
+            lambda why: self._failed(name, WHY.get(why, why)),
+        )
+
+    def _answered(self, name: str, asked_at: float, response: Response) -> None:
+        """Any answer is one, but 503: it is there and cannot serve (RFC 3261 21.5.4)."""
+        if response.status == 503:
+            self._failed(name, "answers 503 Service Unavailable")
+        elif name in self.known and self.known[name].answered(self._reactor.seconds() - asked_at):
+            self.log.info("the PBX of trunk {name} is up", name=name)
+            self._changed()
+
+    def _unresolved(self, name: str, host: str, failure: Failure) -> None:
+        self._failed(name, f"{host} cannot be resolved")
+
+    def _failed(self, name: str, why: str) -> None:
+        self._counters.count("trunk.unanswered")
+        if name in self.known and self.known[name].failed(why):
+            self.log.warn("the PBX of trunk {name} is down: {why}", name=name, why=why)
+            self._changed()
+
+    def _changed(self) -> None:
+        self._keep({name: health.shown() for name, health in self.known.items()})
+
+
+def _target(domain: str) -> tuple[str, int]:
+    try:
+        host, port = parse_host_port(domain)
+    except RemoteError:
+        return domain, PORT
+    return host.strip("[]"), port or PORT

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any
+from unittest import TestCase
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import DNSLookupError
+
+from smartalex.calls.health import Health, TrunkHealth
+from smartalex.tenants.trunk import Trunk
+from tests.sip.network import Agent, Network
+
+INTERVAL_S = 60.0
+ADDRESSES = {"pbx.example.com": "192.0.2.9"}
+
+
+def resolve(host: str) -> Deferred[str]:
+    return succeed(ADDRESSES[host]) if host in ADDRESSES else fail(DNSLookupError(host))
+
+
+class Known(TestCase):
+    def test_the_first_answer_is_news_and_the_next_is_not(self) -> None:
+        health = Health()
+        self.assertEqual([health.answered(0.02), health.answered(0.03)], [True, False])
+        self.assertEqual(health.shown(), {"state": "up", "latency_ms": 30.0, "detail": ""})
+
+    def test_one_lost_request_is_no_news(self) -> None:
+        health = Health("up", 0.02)
+        self.assertEqual([health.failed("no answer") for _ in range(3)], [False, True, False])
+        self.assertEqual(health.shown(), {"state": "down", "latency_ms": None, "detail": "no answer"})
+        self.assertTrue(health.answered(0.01))
+
+    def test_an_answer_between_two_losses_counts(self) -> None:
+        health = Health("up")
+        self.assertEqual([health.failed("x"), health.answered(0.1), health.failed("x")], [False, False, False])
+        self.assertEqual(health.state, "up")
+
+
+class Asking(TestCase):
+    def setUp(self) -> None:
+        self.network = Network()
+        self.us, self.pbx = Agent(self.network, "192.0.2.1"), Agent(self.network, "192.0.2.9")
+        self.trunks = [Trunk("t1", "w1", "acme", "pbx.example.com"), Trunk("t2", "w1", "bare", "")]
+        self.kept: list[dict[str, Any]] = []
+        self.health = TrunkHealth(
+            self.network.clock, self.us.ua, lambda: self.trunks, resolve, self.us.counters, self.kept.append
+        )
+        self.health.start(INTERVAL_S)
+        self.addCleanup(self.health.stop)
+
+    def asked(self) -> int:
+        return len(self.network.messages("OPTIONS"))
+
+    def rounds(self, count: int) -> None:
+        self.network.run(count * INTERVAL_S)
+
+    def test_a_pbx_that_answers_is_up(self) -> None:
+        self.network.run(1)
+        self.assertEqual(self.kept, [{"acme": {"state": "up", "latency_ms": 20.0, "detail": ""}}])
+        self.assertEqual(self.health.gauges(), {"trunk_up": {"acme": 1.0}, "trunk_latency_seconds": {"acme": 0.02}})
+        self.rounds(2)
+        self.assertEqual((self.asked(), len(self.kept)), (3, 1))
+
+    def test_silence_makes_it_down_and_an_answer_up_again(self) -> None:
+        silent, self.network.udp = self.network.udp, {}
+        self.rounds(2)
+        self.assertEqual(self.kept[-1]["acme"]["detail"], "no answer")
+        self.assertEqual(self.health.gauges(), {"trunk_up": {"acme": 0.0}, "trunk_latency_seconds": {}})
+        self.network.udp = silent
+        self.rounds(1)
+        self.assertEqual([known["acme"]["state"] for known in self.kept], ["down", "up"])
+        self.assertEqual(self.us.counters.values["trunk.unanswered", ""], 2)
+
+    def test_503_is_down_and_any_other_answer_up(self) -> None:
+        self.pbx.on_options = lambda request: 503  # type: ignore[method-assign]
+        self.rounds(2)
+        self.assertEqual(self.kept[-1]["acme"]["state"], "down")
+        self.pbx.on_options = lambda request: 404  # type: ignore[method-assign]
+        self.rounds(1)
+        self.assertEqual(self.kept[-1]["acme"]["state"], "up")
+
+    def test_a_name_that_is_none_is_said(self) -> None:
+        self.trunks[0] = Trunk("t1", "w1", "acme", "nowhere.example.com:5070")
+        self.rounds(2)
+        self.assertEqual(self.kept[-1]["acme"]["detail"], "nowhere.example.com cannot be resolved")
+
+    def test_a_trunk_that_is_gone_or_suspended_is_forgotten(self) -> None:
+        self.rounds(1)
+        self.trunks[0] = Trunk("t1", "w1", "acme", "pbx.example.com", active=False)
+        self.rounds(2)
+        self.assertEqual((self.asked(), self.health.known), (2, {}))
