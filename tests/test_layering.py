@@ -48,6 +48,8 @@ SIP_ORDER = [
     "transport",
     "layer",
     "dialog",
+    "session_timer",
+    "change",
     "invite",
     "refer",
     "session",
