@@ -48,8 +48,6 @@ SIP_ORDER = [
     "transport",
     "layer",
     "dialog",
-    "session_timer",
-    "change",
     "invite",
     "refer",
     "session",

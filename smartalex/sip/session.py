@@ -9,13 +9,12 @@ from twisted.internet.defer import Deferred
 
 from smartalex.errors import LocalError, RemoteError
 from smartalex.machine import step
-from smartalex.sip.change import SDP, Chance, Change, Changes
 from smartalex.sip.dialog import Dialog, peer_of
 from smartalex.sip.digest import DigestClient
 from smartalex.sip.headers import NameAddr, Peer
 from smartalex.sip.invite import ENDINGS, TABLE, Action, Input, State
 from smartalex.sip.layer import ClientTransaction, Refusal, ServerTransaction
-from smartalex.sip.message import REASONS, Headers, Request, Response, response_to
+from smartalex.sip.message import REASONS, Request, Response, response_to
 from smartalex.sip.refer import (
     Progress,
     Rows,
@@ -28,8 +27,9 @@ from smartalex.sip.refer import (
     refer_headers,
     sipfrag,
 )  # fmt: skip
-from smartalex.sip.session_timer import SessionTimer, agreed, answer
 from smartalex.sip.timers import T1, T2, TIMEOUT, Timer, TimerQueue
+
+SDP = "application/sdp"
 
 
 class SessionListener:
@@ -42,23 +42,11 @@ class SessionListener:
         """CANCEL before an answer; on_ended follows."""
 
     def on_ended(self, session: Session, cause: str, request: Request | None) -> None:
-        """Exactly once, with why.
-
-        'bye', 'cancelled', 'rejected', 'failed', 'no-ack', 'timeout', 'transport', 'gone', 'expired' (RFC 4028), 'local'.
-        """
+        """Exactly once: 'bye', 'cancelled', 'rejected', 'failed', 'no-ack', 'timeout', 'transport', 'gone', 'local'."""
 
     def on_reinvite(self, session: Session, body: bytes) -> bytes | None:
-        """A re-INVITE, or an UPDATE with an offer: the SDP to answer with; None or a RemoteError refuses (488).
-
-        `body` is empty in a re-INVITE that wants an offer.
-        """
+        """The SDP to answer with, an offer when `body` is empty; None or a RemoteError refuses (488)."""
         raise RemoteError(488, "Not Acceptable Here")
-
-    def on_answer(self, session: Session, body: bytes) -> None:
-        """The peer's answer to `reinvite` or `update`, or another one than before to the offer that a refresh repeats."""
-
-    def on_offer_refused(self, session: Session, response: Response | None) -> None:
-        """The peer's refusal of `reinvite` or `update` (None: no answer at all); all is as it was."""
 
     def on_progress(self, session: Session, response: Response) -> None:
         """UAC: a provisional response above 100."""
@@ -92,20 +80,18 @@ class Agent(Protocol):
 
     timers: TimerQueue
     capabilities: Rows
-    timer: SessionTimer
-    chance: Chance
 
     def contact(self, session: Session) -> tuple[str, str]: ...
 
     def send(
         self, session: Session, request: Request, answered: Callable[[Response], None], failed: Callable[[str], None]
-    ) -> ClientTransaction: ...
+    ) -> None: ...
 
     def send_ack(self, session: Session, request: Request) -> bytes: ...
 
     def resend(self, session: Session, data: bytes) -> None: ...
 
-    def invite_again(self, session: Session, rows: Rows) -> None: ...
+    def invite_again(self, session: Session, credentials: tuple[str, str]) -> None: ...
 
     def cancel(self, session: Session, headers: Rows) -> None: ...
 
@@ -122,8 +108,8 @@ class Session:
     """Made by the user agent for each INVITE; verbs in a wrong state raise LocalError."""
 
     __slots__ = (
-        "_ack", "_agent", "_awaits", "_changes", "_early", "_farewell", "_referred", "_response", "_timers", "_transaction",
-        "_transfer", "_transfers",
+        "_ack", "_agent", "_awaits", "_early", "_farewell", "_referred", "_response", "_timers", "_transaction", "_transfer",
+        "_transfers",
         "client", "dialog", "digest", "listener", "peer", "request", "role", "state", "tag",
     )  # fmt: skip
 
@@ -144,8 +130,6 @@ class Session:
         self._awaits: Request | None = None  # the INVITE whose 2xx has no ACK yet
         self._timers: tuple[Timer, ...] = ()
         self._ack: bytes = b""
-        self._changes = Changes(agent.timers, agent.timer, agent.chance)
-        self._changes.heard(request)
         self._farewell: Rows = ()
         self._transfers: tuple[Transfer, ...] = ()  # those whose outcome is open
         self._transfer: Transfer | None = None  # the last one
@@ -166,10 +150,7 @@ class Session:
 
     def answer(self, body: bytes, content_type: str = SDP, headers: Iterable[tuple[str, str]] = ()) -> None:
         """200, repeated until its ACK comes."""
-        terms, rows = answer(self._agent.timer, self.request)
-        self._verb(Input.ANSWER, self._success(self.request, body, content_type, (*headers, *rows)))
-        self._changes.local_sdp, self._changes.remote_sdp = body, self.request.body
-        self._changes.agree(self, terms)
+        self._verb(Input.ANSWER, self._success(self.request, body, content_type, headers))
 
     def reject(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """A final response, 300 to 699."""
@@ -191,18 +172,7 @@ class Session:
         if self.dialog is None or self.role != "uac":
             raise LocalError(f"nothing to acknowledge: the session is {self.state.value}")
         headers = (("Content-Type", SDP),) if body else ()
-        self._changes.local_sdp = body or self.request.body
         self._ack = self._agent.send_ack(self, self.dialog.request("ACK", headers, body, seq=self.request.cseq.number))
-
-    def reinvite(self, body: bytes) -> None:
-        """Offer another session (RFC 3261 14); on_answer or on_offer_refused follows.  LocalError while an offer is open."""
-        self._change(Change("INVITE", body))
-
-    def update(self, body: bytes) -> None:
-        """The same by UPDATE (RFC 3311), which nobody has to be asked for; LocalError when the peer does not allow it."""
-        if not self._changes.peer_updates:
-            raise LocalError("the peer does not take UPDATE")
-        self._change(Change("UPDATE", body))
 
     def refer(self, refer_to: str, referred_by: str | None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """REFER on this dialog; its fate comes by on_refer_*."""
@@ -247,8 +217,6 @@ class Session:
             for action in actions:
                 PERFORM[action](self, event, detail)
         finally:
-            if self.state in (State.LEAVING, State.ENDED):
-                self._changes.stop()
             if self.state is State.ENDED:
                 self._agent.ended(self)
         return True
@@ -264,11 +232,6 @@ class Session:
         if self.dialog is None:
             self.dialog = Dialog.of_uac(self.request, response)
             self._agent.confirmed(self)
-            self._changes.heard(response)
-            self._changes.remote_sdp = response.body
-            self._changes.agree(self, agreed(self._agent.timer, response))
-        elif response.cseq.number != self.request.cseq.number:
-            return  # late, of a re-INVITE
         elif self.dialog.remote.tag != response.to.tag:
             self._decline_fork(response)
             return
@@ -283,50 +246,20 @@ class Session:
         """Whether anything but BYE makes sense in this dialog now."""
         return self.state in (State.ACCEPTED, State.CONFIRMED)
 
-    def reinvited(self, transaction: ServerTransaction, request: Request) -> None:
-        """A re-INVITE, answered by the listener (RFC 3261 14.2)."""
+    def reinvite(self, transaction: ServerTransaction, request: Request) -> None:
+        """A re-INVITE: one at a time, answered by the listener (RFC 3261 14.2)."""
+        if self._awaits is not None:
+            busy = (("Retry-After", "2"),)
+            transaction.respond(response_to(request, 500, headers=busy))
+            return
         dialog = self._confirmed()
         _ = request.contact  # a broken one is refused before anything changes
-        self._changes.admit(request, unanswered=self._awaits is not None and not self._awaits.body)
-        terms, rows = answer(self._agent.timer, request)
-        if self._awaits is not None:  # it says as well that our 2xx arrived (RFC 5407 3.1.4)
-            self.input(Input.ACK, Request("ACK", request.uri, Headers()))
-        body = self._answer_to(request)
-        dialog.refresh_target(request)
-        self._transaction = transaction
-        self._send_2xx(Input.ANSWER, (request, self._success(request, body, headers=rows)[1]))
-        self._changes.heard(request)
-        self._changes.agree(self, terms)
-
-    def updated(self, transaction: ServerTransaction, request: Request) -> None:
-        """An UPDATE, with an offer or without (RFC 3311 5.2)."""
-        _ = request.contact
-        self._changes.admit(request, unanswered=self._awaits is not None and not self._awaits.body)
-        if self.dialog is None:
-            self._updated_early(transaction, request)
-            return
-        terms, rows = answer(self._agent.timer, request)
-        body = self._answer_to(request) if request.body else b""
-        self.dialog.refresh_target(request)
-        transaction.respond(self._success(request, body, headers=rows)[1])
-        self._changes.heard(request)
-        self._changes.agree(self, terms)
-
-    def _updated_early(self, transaction: ServerTransaction, request: Request) -> None:
-        """While the INVITE has no answer, neither has its offer, and nobody else's can come before ours."""
-        if request.body:
-            raise Refusal(500, self._changes.retry_after())
-        assert self._early is not None
-        self._early.refresh_target(request)
-        transaction.respond(self._success(request, b"")[1])
-
-    def _answer_to(self, request: Request) -> bytes:
         body = self.listener.on_reinvite(self, request.body)
         if body is None:
             raise Refusal(488)
-        self._changes.local_sdp = body
-        self._changes.remote_sdp = request.body or self._changes.remote_sdp
-        return body
+        dialog.refresh_target(request)
+        self._transaction = transaction
+        self._send_2xx(Input.ANSWER, (request, self._success(request, body)[1]))
 
     def transfer_of(self, event_id: str | None) -> Transfer:
         """Which REFER of ours a NOTIFY is about, without an id the first (RFC 3515 2.4.6); raises RemoteError(481)."""
@@ -354,20 +287,12 @@ class Session:
             raise LocalError(f"cannot {event.value} a session that is {self.state.value}")
         self.input(event, detail)
 
-    def _change(self, change: Change) -> None:
-        self._confirmed()
-        if self._awaits is not None:
-            raise LocalError("our 2xx has no ACK yet")
-        self._changes.start(self, change)
-
     def _confirmed(self) -> Dialog:
         if self.dialog is None or not self.takes_requests():
             raise LocalError(f"no dialog: the session is {self.state.value}")
         return self.dialog
 
-    def _send(
-        self, request: Request, answered: Callable[[Response], None], failed: Callable[[str], None]
-    ) -> ClientTransaction:
+    def _send(self, request: Request, answered: Callable[[Response], None], failed: Callable[[str], None]) -> None:
         """Inside the dialog: a 481 says that it is gone, but to a NOTIFY only that its subscription is.
 
         No answer at all does not end the session, other than RFC 3261 12.2.1.2 has it:
@@ -386,32 +311,7 @@ class Session:
             if why == "transport" and self.takes_requests():
                 self.input(Input.LOST)
 
-        return self._agent.send(self, request, final, unanswered)
-
-    # ------------------------------------------------------------------ what its changes need (change.Within)
-
-    def transmit(
-        self, method: str, rows: Rows, body: bytes, answered: Callable[[Response], None], failed: Callable[[str], None]
-    ) -> ClientTransaction:
-        request = self._confirmed().request(method, (self._agent.contact(self), *self._agent.capabilities, *rows), body)
-        return self._send(request, answered, failed)
-
-    def acknowledge(self, number: int) -> bytes:
-        assert self.dialog is not None
-        return self._agent.send_ack(self, self.dialog.request("ACK", seq=number))
-
-    def resend(self, data: bytes) -> None:
-        self._agent.resend(self, data)
-
-    def settled(self, change: Change, response: Response | None) -> None:
-        if response is not None and response.status < 300:
-            self.listener.on_answer(self, response.body)
-        else:
-            self.listener.on_offer_refused(self, response)
-
-    def expired(self) -> None:
-        if self.takes_requests():
-            self.input(Input.EXPIRED)
+        self._agent.send(self, request, final, unanswered)
 
     def _success(
         self, request: Request, body: bytes, content_type: str = SDP, headers: Iterable[tuple[str, str]] = ()
@@ -454,7 +354,6 @@ class Session:
 
     def _tell_reinvite_ack(self, event: Input, ack: Request) -> None:
         if self._awaits is not None and not self._awaits.body and ack.body:
-            self._changes.remote_sdp = ack.body
             self.listener.on_ack(self, ack.body)
 
     def _send_bye(self, event: Input, detail: Any) -> None:

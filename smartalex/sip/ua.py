@@ -17,12 +17,14 @@ from smartalex.sip.layer import KNOWN, ClientTransaction, Refusal, ServerTransac
 from smartalex.sip.message import Headers, Request, Response, response_to
 from smartalex.sip.refer import read_event_id, read_notify
 from smartalex.sip.session import Session, SessionListener
-from smartalex.sip.session_timer import OPTION, SessionTimer, answer, ask, raised
 from smartalex.sip.timers import TimerQueue
 from smartalex.sip.transport import Transports
 from smartalex.sip.uri import Uri
 
 SDP = "application/sdp"
+
+SUPPORTED: frozenset[str] = frozenset()
+"""Option tags we understand in Require."""
 
 
 class Owner(Protocol):
@@ -40,8 +42,7 @@ class UserAgentOptions:
     """`user_agent` goes into what we send to peers that know us; OPTIONS never shows it."""
 
     user_agent: str = "SmartAlex"
-    allow: tuple[str, ...] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "NOTIFY", "REFER", "INFO")
-    timer: SessionTimer = SessionTimer()  # noqa: RUF009 (frozen)
+    allow: tuple[str, ...] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "NOTIFY", "REFER", "INFO")
 
 
 @attrs.frozen
@@ -74,9 +75,7 @@ class UserAgent:
         self._options = options
         self._dialogs: dict[DialogId, Session] = {}
         self._early: dict[tuple[str, str, int], Session] = {}
-        self.timer = options.timer
-        self._supported = frozenset({OPTION} if options.timer else ())
-        self.capabilities = (*self._allow(), *self._supporting())
+        self.capabilities = self._allow()
         layer.user = self
 
     def __len__(self) -> int:
@@ -118,7 +117,7 @@ class UserAgent:
             session.accepted(response)
 
     def _check_require(self, request: Request) -> None:
-        unknown = [tag for tag in request.headers.get_all("Require") if tag.lower() not in self._supported]
+        unknown = [tag for tag in request.headers.get_all("Require") if tag not in SUPPORTED]
         if unknown:
             raise Refusal(420, ("Unsupported", ", ".join(unknown)))
 
@@ -136,7 +135,6 @@ class UserAgent:
             raise Refusal(415, ("Accept", SDP))
         if not accepts_sdp(request.headers.get_all("Accept")):
             raise Refusal(406)
-        answer(self.timer, request)  # an interval that is too short is refused before anything else is
         early = (request.call_id, request.from_.tag or "", request.cseq.number)
         if early in self._early:
             raise Refusal(482)  # the same request by another path (RFC 3261 8.2.2.2)
@@ -149,16 +147,16 @@ class UserAgent:
 
     def _in_dialog(self, transaction: ServerTransaction, request: Request) -> None:
         session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
-        if session is None and request.method in ("BYE", "UPDATE"):
+        if session is None and request.method == "BYE":
             session = self._early_of(request)
-        if session is None or not session.in_order(request):
+        if session is None or (session.dialog is not None and not session.dialog.accepts(request)):
             transaction.respond(response_to(request, 481 if session is None else 500, to_tag=self.token()))
             return
         handle = self._inside.get(request.method)
         if handle is None:
             self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
             return
-        if request.method != "BYE" and session.dialog is not None and not session.takes_requests():
+        if request.method != "BYE" and not session.takes_requests():
             raise Refusal(481)  # it crossed our BYE
         handle(self, session, transaction, request)
 
@@ -175,10 +173,7 @@ class UserAgent:
 
     def _reinvite(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
         transaction.respond(response_to(request, 100))
-        session.reinvited(transaction, request)
-
-    def _update(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        session.updated(transaction, request)
+        session.reinvite(transaction, request)
 
     def _notify(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
         transfer, progress = session.transfer_of(read_event_id(request)), read_notify(request)
@@ -196,21 +191,17 @@ class UserAgent:
         self._options_asked(transaction, request)
 
     _inside: dict[str, Callable[..., None]] = {
-        "INVITE": _reinvite, "UPDATE": _update, "BYE": _bye, "NOTIFY": _notify, "REFER": _refer, "INFO": _info,
-        "OPTIONS": _options_in,
+        "INVITE": _reinvite, "BYE": _bye, "NOTIFY": _notify, "REFER": _refer, "INFO": _info, "OPTIONS": _options_in,
     }  # fmt: skip
 
     def _options_asked(self, transaction: ServerTransaction, request: Request) -> None:
-        self._plain(transaction, self.owner.on_options(request), (*self.capabilities, ("Accept", SDP)))
+        self._plain(transaction, self.owner.on_options(request), (*self._allow(), ("Accept", SDP)))
 
     def _plain(self, transaction: ServerTransaction, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
         transaction.respond(response_to(transaction.request, status, to_tag=self.token(), headers=headers))
 
     def _allow(self) -> tuple[tuple[str, str], ...]:
         return (("Allow", ", ".join(self._options.allow)),)
-
-    def _supporting(self) -> tuple[tuple[str, str], ...]:
-        return (("Supported", ", ".join(sorted(self._supported))),) if self._supported else ()
 
     # ------------------------------------------------------------------ calls we place
 
@@ -222,7 +213,7 @@ class UserAgent:
         request = Request("INVITE", str(options.uri), Headers(rows), options.body)
         session = Session(self, "uac", request, options.next_hop, from_.tag or "")
         session.listener, session.digest = listener, options.digest
-        for row in (self.contact(session), *self.capabilities, *ask(self.timer, None), ("User-Agent", self._options.user_agent)):
+        for row in (self.contact(session), *self.capabilities, ("User-Agent", self._options.user_agent)):
             request.headers.add(*row)
         if options.body:
             request.headers.add("Content-Type", SDP)
@@ -241,32 +232,26 @@ class UserAgent:
             session.input(Input.R1XX, response)
         elif response.status < 300:
             session.accepted(response)
-        elif (session.state, Input.AGAIN) in TABLE and (rows := self._mended(session, response)):
-            session.input(Input.AGAIN, rows)
+        elif (credentials := self._credentials(session, response)) is not None:
+            session.input(Input.CHALLENGE, credentials)
         else:
             session.input(Input.FAILURE, response)
 
     def _invite_lost(self, session: Session, why: str) -> None:
         session.input(Input.LOST if why == "transport" else Input.FAILURE, None)
 
-    def _mended(self, session: Session, response: Response) -> tuple[tuple[str, str], ...]:
-        """The headers that make the refused INVITE good: an answer to its challenge, or a longer interval (RFC 4028 7.3)."""
-        if response.status in (401, 407) and session.digest is not None:
-            credentials = session.digest.authorization(response, "INVITE", session.request.uri)
-            return (credentials,) if credentials else ()
-        known_s = raised(self.timer, response, session.min_se_s)
-        if known_s is None:
-            return ()
-        session.min_se_s = known_s
-        return ask(self.timer, None, known_s)
+    def _credentials(self, session: Session, response: Response) -> tuple[str, str] | None:
+        """The header that answers a challenge, as long as the call is still wanted."""
+        if response.status not in (401, 407) or session.digest is None or (session.state, Input.CHALLENGE) not in TABLE:
+            return None
+        return session.digest.authorization(response, "INVITE", session.request.uri)
 
-    def invite_again(self, session: Session, rows: Iterable[tuple[str, str]]) -> None:
+    def invite_again(self, session: Session, credentials: tuple[str, str]) -> None:
         old = session.request
         headers = old.headers.copy()
         headers.remove("Via")
         headers.set("CSeq", f"{old.cseq.number + 1} INVITE")
-        for row in rows:
-            headers.set(*row)
+        headers.set(*credentials)
         session.request = Request("INVITE", old.uri, headers, old.body)
         self._start_invite(session)
 
@@ -283,12 +268,11 @@ class UserAgent:
 
     def send(
         self, session: Session, request: Request, answered: Callable[[Response], None], failed: Callable[[str], None]
-    ) -> ClientTransaction:
+    ) -> None:
         client = self._client(request, session.next_hop())
         client.on_response = answered
         client.on_failed = failed
         client.start()
-        return client
 
     def ask_options(self, uri: Uri, peer: Peer, answered: Callable[[Response], None], failed: Callable[[str], None]) -> None:
         """OPTIONS outside any dialog: exactly one of the two is called, `failed` with 'timeout' or 'transport'."""
@@ -345,10 +329,6 @@ class UserAgent:
     def _via(self, peer: Peer) -> Via:
         host, port = self._transports.advertised(peer.transport, peer)
         return Via(peer.transport.upper(), _bracket(host), port, (("branch", COOKIE + self.token()), ("rport", None)))
-
-    def chance(self) -> float:
-        """0 to 1, 1 excluded."""
-        return int.from_bytes(self._tokens(4), "big") / 2**32
 
     def token(self) -> str:
         return self._tokens(8).hex()
