@@ -36,24 +36,10 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 SIP_ORDER = [
-    "uri",
-    "headers",
-    "message",
-    "diversion",
-    "framing",
-    "digest",
-    "timers",
-    "transaction",
-    "resolver",
-    "transport",
-    "layer",
-    "dialog",
-    "invite",
-    "refer",
-    "session",
-    "registration",
-    "ua",
-]
+    "uri", "headers", "message", "diversion", "privacy", "framing", "digest", "stir", "trace", "timers", "budget", "websocket",
+    "location", "resolver", "transaction", "transport", "layer", "dialog", "invite", "refer", "session_timer", "provisional",
+    "change", "session", "bindings", "registration", "ua", "registrar",
+]  # fmt: skip
 
 
 def imports_of(path: Path) -> list[tuple[int, str]]:
