@@ -37,8 +37,8 @@ ALLOWED: dict[str, set[str]] = {
 
 SIP_ORDER = [
     "uri", "headers", "message", "diversion", "privacy", "framing", "digest", "stir", "trace", "timers", "budget", "websocket",
-    "location", "resolver", "transaction", "transport", "layer", "dialog", "invite", "refer", "session_timer", "provisional",
-    "change", "session", "bindings", "registration", "ua", "registrar",
+    "location", "resolver", "transaction", "transport", "layer", "asking", "dialog", "invite", "refer", "session_timer",
+    "provisional", "change", "session", "bindings", "registration", "ua", "registrar",
 ]  # fmt: skip
 
 

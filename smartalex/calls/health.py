@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 
 from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
-from smartalex.sip.headers import Peer
+from smartalex.sip.asking import Outside
+from smartalex.sip.headers import NameAddr, Peer
 from smartalex.sip.message import Response
 from smartalex.sip.ua import UserAgent
 from smartalex.sip.uri import Uri, parse_host_port
@@ -107,9 +108,11 @@ class TrunkHealth:
     def _send(self, name: str, domain: str, port: int, address: str) -> None:
         asked_at = self._reactor.seconds()
         uri = Uri.parse(f"sip:{domain}")
-        self._agent.ask_options(
-            uri,
-            Peer("udp", address, port),
+        peer = Peer("udp", address, port)
+        us = NameAddr("", Uri.parse(self._agent.contact_at(peer, "smartalex")))
+        self._agent.ask(
+            Outside("OPTIONS", uri, us, NameAddr("", uri), (("Accept", "application/sdp"),), contact_user="smartalex"),
+            (peer,),
             partial(self._answered, name, asked_at),
             lambda why: self._failed(name, WHY.get(why, why)),
         )

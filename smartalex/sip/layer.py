@@ -135,7 +135,7 @@ class ServerTransaction(_Timed):
     def act(self, action: Action) -> None:
         if action is Action.SEND_RESPONSE:
             if self.response:
-                self.layer.transports.send(self.peer, self.response)
+                self.layer.send(self.request.call_id, self.peer, self.response)
         elif action in (Action.TELL_ERROR, Action.TELL_TIMEOUT) and self.on_failed is not None:
             self.on_failed("transport" if action is Action.TELL_ERROR else "timeout")
 
@@ -162,7 +162,7 @@ class ClientTransaction(_Timed):
     def start(self) -> None:
         self.start_retransmit()
         self.start_timeout()
-        self.layer.transports.send(self.peer, self.data)
+        self.layer.send(self.request.call_id, self.peer, self.data)
 
     def received(self, response: Response) -> None:
         self.response = response
@@ -170,10 +170,10 @@ class ClientTransaction(_Timed):
 
     def act(self, action: Action) -> None:
         if action is Action.SEND_REQUEST:
-            self.layer.transports.send(self.peer, self.data)
+            self.layer.send(self.request.call_id, self.peer, self.data)
         elif action is Action.SEND_ACK:
             assert self.response is not None
-            self.layer.transports.send(self.peer, ack_for(self.request, self.response).to_bytes())
+            self.layer.send(self.request.call_id, self.peer, ack_for(self.request, self.response).to_bytes())
         elif action is Action.DELIVER and self.response is not None:
             self.on_response(self.response)
         elif action in (Action.TELL_TIMEOUT, Action.TELL_ERROR):
@@ -204,6 +204,8 @@ class TransactionLayer:
         self.timers = timers
         self.counters = counters
         self.user: User
+        self.tap: Callable[[str, bool, Peer, bytes], None] | None = None
+        """Sees every message that belongs to a Call-ID: (Call-ID, whether it came in, the peer, the bytes)."""
         self._now = now
         self._servers: dict[Key, ServerTransaction] = {}
         self._clients: dict[Key, ClientTransaction] = {}
@@ -220,7 +222,10 @@ class TransactionLayer:
         """One message; nothing it holds gets past here as an exception."""
         self.counters.count("sip.received", peer.transport)
         try:
-            self._received(parse(data, stream=peer.transport != "udp"), peer)
+            message = parse(data, stream=peer.transport != "udp")
+            if self.tap is not None:
+                self.tap(message.call_id, True, peer, data)
+            self._received(message, peer)
         except UnparsableRequest as error:
             self._refuse(error, peer)
         except RemoteError:
@@ -297,6 +302,11 @@ class TransactionLayer:
         return left >= 1
 
     # ------------------------------------------------------------------ to the wire
+
+    def send(self, call_id: str, peer: Peer, data: bytes) -> None:
+        if self.tap is not None:
+            self.tap(call_id, False, peer, data)
+        self.transports.send(peer, data)
 
     def client(self, request: Request, peer: Peer) -> ClientTransaction:
         """A client transaction for a request whose top Via is ours; `start` it after setting its callbacks."""

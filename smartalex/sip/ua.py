@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import attrs
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
+from smartalex.errors import LocalError
 from smartalex.interfaces import ICounters
-from smartalex.sip.dialog import DialogId
+from smartalex.sip.asking import Asking, Outside
+from smartalex.sip.dialog import DialogId, is_address
 from smartalex.sip.digest import DigestClient
 from smartalex.sip.headers import COOKIE, NameAddr, Peer, Via
 from smartalex.sip.invite import TABLE, Input
@@ -76,6 +79,10 @@ class UserAgent:
         self._dialogs: dict[DialogId, Session] = {}
         self._early: dict[tuple[str, str, int], Session] = {}
         self.capabilities = self._allow()
+        self.handlers: dict[str, Callable[[ServerTransaction, Request], None]] = {}
+        """By method, who answers requests outside dialogs that are neither INVITE nor OPTIONS."""
+        self.locate: Callable[[Uri], Deferred[tuple[Peer, ...]]] = numeric
+        self.unreachable: Callable[[Peer], None] = lambda peer: None
         layer.user = self
 
     def __len__(self) -> int:
@@ -98,6 +105,8 @@ class UserAgent:
             self._invited(transaction, request)
         elif request.method == "OPTIONS":
             self._options_asked(transaction, request)
+        elif request.method in self.handlers:
+            self.handlers[request.method](transaction, request)
         elif request.method in ("BYE", "NOTIFY", "INFO", "REFER", "UPDATE", "PRACK"):
             transaction.respond(response_to(request, 481, to_tag=self.token()))
         else:
@@ -274,32 +283,42 @@ class UserAgent:
         client.on_failed = failed
         client.start()
 
-    def ask_options(self, uri: Uri, peer: Peer, answered: Callable[[Response], None], failed: Callable[[str], None]) -> None:
-        """OPTIONS outside any dialog: exactly one of the two is called, `failed` with 'timeout' or 'transport'."""
-        host, port = self._transports.advertised(peer.transport, peer)
-        us = f"<sip:smartalex@{_bracket(host)}:{port}>"
-        rows = [("Max-Forwards", "70"), ("From", f"{us};tag={self.token()}"), ("To", f"<{uri}>"), ("Call-ID", self.token())]
-        rows += [("CSeq", "1 OPTIONS"), ("Contact", us), ("Accept", "application/sdp")]
-        client = self._client(Request("OPTIONS", str(uri), Headers(rows)), peer)
-        client.on_response = lambda response: answered(response) if response.status >= 200 else None
-        client.on_failed = failed
-        client.start()
+    def ask(
+        self, outside: Outside, peers: Sequence[Peer], answered: Callable[[Response], None], failed: Callable[[str], None]
+    ) -> None:
+        """A request outside any dialog; without `peers` they are looked for (RFC 3263).
+
+        Exactly one of the two is called: `failed` with 'timeout', 'transport', or a sentence when there is nowhere to send it.
+        """
+        outside.call_id = outside.call_id or self.token()
+        if outside.from_.tag is None:
+            outside.from_ = outside.from_.with_tag(self.token())
+        if not peers:
+            located = self.locate(outside.uri)
+            located.addCallback(lambda found: self.ask(outside, found, answered, failed))
+            located.addErrback(lambda failure: failed(failure.getErrorMessage()))
+            return
+        Asking(outside, peers, self.contact_at, self._client, answered, failed, self.unreachable).start()
 
     def send_ack(self, session: Session, request: Request) -> bytes:
         """ACK of a 2xx: no transaction; returns the bytes for sending it again."""
         peer = session.next_hop()
         request.headers.insert_first("Via", str(self._via(peer)))
         data = request.to_bytes()
-        self._transports.send(peer, data)
+        self._layer.send(request.call_id, peer, data)
         return data
 
     def resend(self, session: Session, data: bytes) -> None:
-        self._transports.send(session.next_hop(), data)
+        self._layer.send(session.call_id, session.next_hop(), data)
 
     def contact(self, session: Session) -> tuple[str, str]:
-        host, port = self._transports.advertised(session.peer.transport, session.peer)
-        transport = "" if session.peer.transport == "udp" else f";transport={session.peer.transport}"
-        return "Contact", f"<sip:{_bracket(host)}:{port}{transport}>"
+        return "Contact", f"<{self.contact_at(session.peer)}>"
+
+    def contact_at(self, peer: Peer, user: str = "") -> str:
+        """Our URI as this peer reaches it."""
+        host, port = self._transports.advertised(peer.transport, peer)
+        transport = "" if peer.transport == "udp" else f";transport={peer.transport}"
+        return f"sip:{user}{'@' if user else ''}{_bracket(host)}:{port}{transport}"
 
     def connected(self, peer: Peer) -> bool:
         return self._transports.connected(peer)
@@ -338,6 +357,14 @@ def accepts_sdp(accept: list[str]) -> bool:
     """Whether an INVITE's Accept lets the answer be SDP; without one it does (RFC 3261 20.1)."""
     types = {value.partition(";")[0].strip().lower() for value in accept}
     return not types or not types.isdisjoint((SDP, "application/*", "*/*"))
+
+
+def numeric(uri: Uri) -> Deferred[tuple[Peer, ...]]:
+    """Where a URI without a name leads; what `locate` does until somebody who asks the DNS takes its place."""
+    if not is_address(uri.host):
+        return fail(LocalError(f"{uri.host} is no address, and there is nobody to ask for it"))
+    transport = (uri.param("transport") or ("tls" if uri.scheme == "sips" else "udp")).lower()
+    return succeed((Peer(transport, uri.host.strip("[]"), uri.port or (5061 if transport == "tls" else 5060)),))
 
 
 def _bracket(host: str) -> str:

@@ -265,7 +265,8 @@ def _storable(value: Any) -> Any:
 def _trunk(row: Any) -> Trunk:
     return Trunk(
         row["id"], row["workspace"], row["name"], row["pbx_domain"], row["username"], row["auth"], tuple(row["allowed_sources"]),
-        tuple(row["codecs"]), row["max_calls"], row["active"],
+        tuple(row["codecs"]), row["max_calls"], row["active"], row["register"], row["register_user"],
+        row["register_expires_s"], tuple(row["refer_targets"]), row["stir"], row["client_certificate"],
     )  # fmt: skip
 
 
@@ -276,7 +277,8 @@ def _same_did(did: Did) -> Any:
 def _trunk_row(trunk: Trunk) -> dict[str, Any]:
     row = attrs.asdict(trunk)
     row["workspace"] = row.pop("workspace_id")
-    return {**row, "allowed_sources": list(trunk.allowed_sources), "codecs": list(trunk.codecs)}
+    lists = {name: list(row[name]) for name in ("allowed_sources", "codecs", "refer_targets")}
+    return {**row, **lists}
 
 
 def _agent(row: Any) -> Agent:

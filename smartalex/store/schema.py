@@ -23,6 +23,24 @@ trunk = Table(
     Column("codecs", JSON, nullable=False),
     Column("max_calls", Integer, nullable=False, default=10),
     Column("active", Boolean, nullable=False, default=True),
+    Column("register", String, nullable=False, server_default=""),
+    Column("register_user", String, nullable=False, server_default=""),
+    Column("register_expires_s", Integer, nullable=False, server_default="600"),
+    Column("refer_targets", JSON, nullable=False, server_default="[]"),
+    Column("stir", String, nullable=False, server_default="off"),
+    Column("client_certificate", String, nullable=False, server_default=""),
+)  # fmt: skip
+
+binding = Table(
+    "binding", metadata,
+    Column("trunk", String, primary_key=True),
+    Column("contact", String, primary_key=True),
+    Column("path", JSON, nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("source", String, nullable=False),
+    Column("call_id", String, nullable=False),
+    Column("cseq", Integer, nullable=False),
+    Column("expires_at", Float, nullable=False),
 )  # fmt: skip
 
 agent = Table(
@@ -74,6 +92,7 @@ call = Table(
     Column("ended_at", Float),
     Column("duration_s", Float),
     Column("rtp", JSON),
+    Column("attestation", String, nullable=False, server_default=""),
 )  # fmt: skip
 
 call_event = Table(

@@ -11,6 +11,12 @@ class Trunk:
 
     `auth` is "digest" (`username` is the identity we issued), "ip-allowlist"
     (`allowed_sources` holds addresses or CIDR networks, IPv4 or IPv6), or "both".
+
+    `register` is the address of record under which we register there like a desk phone ("sip:300@pbx.example.com"),
+    "" for not at all; `register_user` the name for its digest where that is another, `register_expires_s` the seconds
+    we ask for.  `refer_targets` are the numbers its REFERs may name ("3*" for all that begin so), none by default.
+    `stir` is what is made of a call's PASSporT (RFC 8225): "off", "record", "require", or "require-A" (B, C) for the
+    least attestation.  `client_certificate` is the name that its TLS certificate must bear, "" for any or none.
     """
 
     id: str
@@ -23,6 +29,12 @@ class Trunk:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     max_calls: int = 10
     active: bool = True
+    register: str = ""
+    register_user: str = ""
+    register_expires_s: int = 600
+    refer_targets: tuple[str, ...] = ()
+    stir: str = "off"
+    client_certificate: str = ""
 
     @property
     def digest(self) -> bool:
