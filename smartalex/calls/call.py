@@ -26,6 +26,7 @@ from smartalex.calls.watch import MediaWatch
 from smartalex.errors import RemoteError, SmartAlexError
 from smartalex.interfaces import ICallControl, ICounters, IMessageBox, IMessageWriter
 from smartalex.machine import step
+from smartalex.sip.info import read_dtmf
 from smartalex.sip.message import Request
 from smartalex.sip.session import Session, SessionListener
 from smartalex.tenants.directory import Extension
@@ -82,7 +83,8 @@ class Call(SessionListener):
     log = Logger()
 
     __slots__ = (
-        "_cause", "_deadline", "_forwarding", "_hear", "_held", "_message", "_on_released", "_outcome", "_plant", "_target",
+        "_cause", "_deadline", "_forwarding", "_hear", "_held", "_keys_by_rtp", "_message",
+        "_on_released", "_outcome", "_plant", "_target",
         "_transferred", "_untold", "_watch", "accepted", "caller", "conversation", "media", "record", "session", "state",
     )  # fmt: skip
 
@@ -104,6 +106,7 @@ class Call(SessionListener):
         self._forwarding = ""
         self._cause = ""
         self._held = False
+        self._keys_by_rtp = False
         self._untold = ""
         self._watch: MediaWatch | None = None
         self._on_released: Callable[[Call], None] = lambda call: None
@@ -130,6 +133,11 @@ class Call(SessionListener):
         self._hear(pcm, flags)
 
     def dtmf(self, digit: str, duration_ms: int) -> None:
+        """A key by RTP (RFC 4733)."""
+        self._keys_by_rtp = True
+        self._press(digit, duration_ms)
+
+    def _press(self, digit: str, duration_ms: int) -> None:
         if self.state is State.TAKING_MESSAGE and self._message is not None:
             self._message.dtmf(digit, duration_ms)
         elif self.state is State.TALKING:
@@ -182,8 +190,14 @@ class Call(SessionListener):
     def on_refer_lost(self, session: Session) -> None:
         self._refer_step(refer.progress(100, final=True))
 
-    def on_info(self, session: Session, content_type: str, body: bytes) -> None:
-        """SIP INFO is acknowledged by the session and means nothing yet."""
+    def on_info(self, session: Session, content_type: str, body: bytes) -> bool:
+        """A key by SIP INFO, of callers whose keys do not come by RTP as well."""
+        key = read_dtmf(content_type, body)
+        if key is None:
+            return False
+        if not self._keys_by_rtp:
+            self._press(*key)
+        return True
 
     # ------------------------------------------------------------------ the agent's wishes (ICallControl)
 
@@ -407,6 +421,8 @@ CAUSES = {
     "bye": "caller hung up",
     "cancelled": "cancelled",
     "no-ack": "no ACK for the 200",
+    "no-prack": "no PRACK for the 180",
+    "expired": "the session was not refreshed",
     "timeout": "peer does not answer",
     "transport": "connection lost",
     "gone": "the peer knows no such call",
@@ -416,7 +432,7 @@ CAUSES = {
 
 FAILURES = {
     "no ACK for the 200", "peer does not answer", "connection lost", "the peer knows no such call", "internal fault",
-    "no audio from the caller",
+    "no audio from the caller", "no PRACK for the 180", "the session was not refreshed",
 }  # fmt: skip
 
 FLAGS = {"backend-failed", "misunderstood", "silent-caller"}

@@ -29,14 +29,16 @@ class Input(Enum):
     CANCEL = "cancel"
     BYE = "bye"
     NO_ACK = "no ack"
+    NO_PRACK = "no PRACK of a reliable provisional response"
     R1XX = "1xx"
     R2XX = "2xx"
-    CHALLENGE = "401 or 407 that we can answer"
+    AGAIN = "a refusal that another INVITE can mend"
     FAILURE = "failure"
     NO_FINAL = "no final response after CANCEL"
     LOST = "transport lost"
     BYE_DONE = "BYE answered, or given up"
     GONE = "the peer knows no such dialog"
+    EXPIRED = "not refreshed in time"
 
 
 class Action(Enum):
@@ -45,7 +47,8 @@ class Action(Enum):
     SEND_2XX = "send the 2xx and repeat it until its ACK"
     SEND_487 = "send 487"
     SEND_480 = "send 480"
-    SEND_AGAIN = "send the INVITE with credentials"
+    SEND_504 = "send 504"
+    SEND_AGAIN = "send the INVITE once more"
     SEND_ACK = "send ACK"
     SEND_BYE = "send BYE"
     SEND_CANCEL = "send CANCEL"
@@ -72,6 +75,7 @@ TABLE: Table[State, Input, Action] = {
     (S.INCOMING, I.CANCEL): ((A.SEND_487, A.TELL_CANCELLED, A.END), S.ENDED),
     (S.INCOMING, I.BYE): ((A.SEND_487, A.END), S.ENDED),
     (S.INCOMING, I.LOST): ((A.END,), S.ENDED),
+    (S.INCOMING, I.NO_PRACK): ((A.SEND_504, A.END), S.ENDED),  # RFC 3262 3
     (S.ACCEPTED, I.ACK): ((A.STOP, A.TELL_ACK), S.CONFIRMED),
     (S.ACCEPTED, I.CANCEL): ((), S.ACCEPTED),  # it crossed our 2xx
     (S.ACCEPTED, I.BYE): ((A.STOP, A.END), S.ENDED),
@@ -84,13 +88,13 @@ TABLE: Table[State, Input, Action] = {
     # -- UAC
     (S.CALLING, I.R1XX): ((A.TELL_PROGRESS,), S.PROCEEDING),
     (S.CALLING, I.R2XX): ((A.TELL_ANSWERED,), S.CONFIRMED),
-    (S.CALLING, I.CHALLENGE): ((A.SEND_AGAIN,), S.CALLING),
+    (S.CALLING, I.AGAIN): ((A.SEND_AGAIN,), S.CALLING),
     (S.CALLING, I.FAILURE): ((A.TELL_FAILED, A.END), S.ENDED),
     (S.CALLING, I.LOST): ((A.END,), S.ENDED),
     (S.CALLING, I.HANG_UP): ((), S.GIVING_UP),
     (S.PROCEEDING, I.R1XX): ((A.TELL_PROGRESS,), S.PROCEEDING),
     (S.PROCEEDING, I.R2XX): ((A.TELL_ANSWERED,), S.CONFIRMED),
-    (S.PROCEEDING, I.CHALLENGE): ((A.SEND_AGAIN,), S.CALLING),
+    (S.PROCEEDING, I.AGAIN): ((A.SEND_AGAIN,), S.CALLING),
     (S.PROCEEDING, I.FAILURE): ((A.TELL_FAILED, A.END), S.ENDED),
     (S.PROCEEDING, I.LOST): ((A.END,), S.ENDED),
     (S.PROCEEDING, I.HANG_UP): ((A.SEND_CANCEL,), S.CANCELLING),
@@ -111,6 +115,7 @@ TABLE: Table[State, Input, Action] = {
     (S.CONFIRMED, I.R2XX): ((A.SEND_ACK,), S.CONFIRMED),  # our ACK was lost
     (S.CONFIRMED, I.LOST): ((A.STOP, A.END), S.ENDED),
     (S.CONFIRMED, I.GONE): ((A.STOP, A.END), S.ENDED),
+    (S.CONFIRMED, I.EXPIRED): ((A.STOP, A.SEND_BYE, A.END), S.LEAVING),  # RFC 4028 10
     (S.LEAVING, I.BYE): ((), S.ENDED),  # BYE crossed BYE
     (S.LEAVING, I.BYE_DONE): ((), S.ENDED),
     (S.LEAVING, I.R2XX): ((A.SEND_ACK,), S.LEAVING),
@@ -122,9 +127,11 @@ ENDINGS = {
     I.CANCEL: "cancelled",
     I.BYE: "bye",
     I.NO_ACK: "no-ack",
+    I.NO_PRACK: "no-prack",
     I.REJECT: "rejected",
     I.FAILURE: "failed",
     I.LOST: "transport",
     I.GONE: "gone",
+    I.EXPIRED: "expired",
 }
 """How an input that ends the session is called in `on_ended`; others are 'local'."""

@@ -8,26 +8,32 @@ from typing import Protocol
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from smartalex.errors import LocalError
 from smartalex.interfaces import ICounters
+from smartalex.sip import info, provisional, replaces, session_timer
 from smartalex.sip.asking import Asking, Outside
-from smartalex.sip.dialog import DialogId, is_address
+from smartalex.sip.dialog import Dialog, DialogId, is_address
 from smartalex.sip.digest import DigestClient
 from smartalex.sip.headers import COOKIE, NameAddr, Peer, Via
-from smartalex.sip.invite import TABLE, Input
+from smartalex.sip.invite import TABLE, Input, State
 from smartalex.sip.layer import KNOWN, ClientTransaction, Refusal, ServerTransaction, TransactionLayer
 from smartalex.sip.message import Headers, Request, Response, response_to
+from smartalex.sip.outgoing import Again, Outgoing
 from smartalex.sip.refer import read_event_id, read_notify
 from smartalex.sip.session import Session, SessionListener
+from smartalex.sip.session_timer import SessionTimer
 from smartalex.sip.timers import TimerQueue
 from smartalex.sip.transport import Transports
 from smartalex.sip.uri import Uri
 
 SDP = "application/sdp"
+NOREFERSUB = "norefersub"  # RFC 4488
+NOWHERE = Peer("udp", "0.0.0.0", 0)
 
-SUPPORTED: frozenset[str] = frozenset()
-"""Option tags we understand in Require."""
+EARLY = frozenset(("BYE", "PRACK", "UPDATE", "OPTIONS"))
+"""What there may be in a dialog before its 2xx."""
 
 
 class Owner(Protocol):
@@ -45,20 +51,25 @@ class UserAgentOptions:
     """`user_agent` goes into what we send to peers that know us; OPTIONS never shows it."""
 
     user_agent: str = "SmartAlex"
-    allow: tuple[str, ...] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "NOTIFY", "REFER", "INFO")
+    allow: tuple[str, ...] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "PRACK", "UPDATE", "NOTIFY", "REFER", "INFO")
+    timer: SessionTimer = SessionTimer()  # noqa: RUF009 (frozen)
 
 
 @attrs.frozen
 class InviteOptions:
-    """A call we place; `next_hop` is where the first message goes."""
+    """A call we place.
+
+    `next_hop` is where it goes, None to look for `uri` (RFC 3263); `redirects(uri)` says whether a 3xx may send it there.
+    """
 
     uri: Uri
-    next_hop: Peer
+    next_hop: Peer | None
     from_: NameAddr
     to: NameAddr
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     digest: DigestClient | None = None
+    redirects: Callable[[Uri], bool] = lambda uri: False
 
 
 class UserAgent:
@@ -77,8 +88,11 @@ class UserAgent:
         self._counters = counters
         self._options = options
         self._dialogs: dict[DialogId, Session] = {}
-        self._early: dict[tuple[str, str, int], Session] = {}
-        self.capabilities = self._allow()
+        self._merged: dict[tuple[str, str, int], Session] = {}
+        self.timer = options.timer
+        tags = {provisional.OPTION, NOREFERSUB, replaces.OPTION, *({session_timer.OPTION} if options.timer else ())}
+        self._supported = frozenset(tags)
+        self.capabilities = (*self._allow(), ("Supported", ", ".join(sorted(tags))))
         self.handlers: dict[str, Callable[[ServerTransaction, Request], None]] = {}
         """By method, who answers requests outside dialogs that are neither INVITE nor OPTIONS."""
         self.locate: Callable[[Uri], Deferred[tuple[Peer, ...]]] = numeric
@@ -86,7 +100,7 @@ class UserAgent:
         layer.user = self
 
     def __len__(self) -> int:
-        return len(self._dialogs) + len(self._early)
+        return len(self._dialogs)
 
     # ------------------------------------------------------------------ requests from the wire
 
@@ -107,7 +121,9 @@ class UserAgent:
             self._options_asked(transaction, request)
         elif request.method in self.handlers:
             self.handlers[request.method](transaction, request)
-        elif request.method in ("BYE", "NOTIFY", "INFO", "REFER", "UPDATE", "PRACK"):
+        elif request.method == "REFER":
+            raise Refusal(403)  # outside a call nobody may make us call
+        elif request.method in ("BYE", "NOTIFY", "INFO", "UPDATE", "PRACK"):
             transaction.respond(response_to(request, 481, to_tag=self.token()))
         else:
             self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
@@ -122,11 +138,11 @@ class UserAgent:
     def on_stray_response(self, response: Response) -> None:
         """A 2xx that outlived its transaction finds its session here."""
         session = self._dialogs.get((response.call_id, response.from_.tag or "", response.to.tag or ""))
-        if session is not None and response.cseq.method == "INVITE" and 200 <= response.status < 300:
+        if session is not None and session.role == "uac" and response.cseq.method == "INVITE" and 200 <= response.status < 300:
             session.accepted(response)
 
     def _check_require(self, request: Request) -> None:
-        unknown = [tag for tag in request.headers.get_all("Require") if tag not in SUPPORTED]
+        unknown = [tag for tag in request.headers.get_all("Require") if tag.lower() not in self._supported]
         if unknown:
             raise Refusal(420, ("Unsupported", ", ".join(unknown)))
 
@@ -144,37 +160,48 @@ class UserAgent:
             raise Refusal(415, ("Accept", SDP))
         if not accepts_sdp(request.headers.get_all("Accept")):
             raise Refusal(406)
-        early = (request.call_id, request.from_.tag or "", request.cseq.number)
-        if early in self._early:
+        session_timer.answer(self.timer, request)  # an interval that is too short is refused before anything else is
+        key = merge_key(request)
+        if key in self._merged:
             raise Refusal(482)  # the same request by another path (RFC 3261 8.2.2.2)
+        replaced = self._replaced(request)
         session = Session(self, "uas", request, transaction.peer, self.token())
         session.arrived(transaction)
         transaction.user = session
-        self._early[early] = session
+        session.replaces = replaced
+        self._merged[key] = session
         transaction.respond(response_to(request, 100))
         self.owner.on_invite(session)
 
+    def _replaced(self, request: Request) -> Session | None:
+        """The session whose place this INVITE wants (RFC 3891 3)."""
+        wanted = replaces.Replaces.of(request)
+        if wanted is None:
+            return None
+        session = self._dialogs.get(wanted.dialog_id)
+        if session is None or session.state is State.INCOMING or session.dialog is None:
+            raise Refusal(481)
+        if not session.takes_requests():
+            raise Refusal(603)
+        if wanted.early_only:
+            raise Refusal(486)
+        return session
+
     def _in_dialog(self, transaction: ServerTransaction, request: Request) -> None:
         session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
-        if session is None and request.method == "BYE":
-            session = self._early_of(request)
-        if session is None or (session.dialog is not None and not session.dialog.accepts(request)):
+        if session is None or not session.in_order(request):
             transaction.respond(response_to(request, 481 if session is None else 500, to_tag=self.token()))
             return
         handle = self._inside.get(request.method)
         if handle is None:
             self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
             return
-        if request.method != "BYE" and not session.takes_requests():
+        early = session.dialog is None
+        if early and request.method not in EARLY:
+            raise Refusal(481)  # there is no call yet
+        if not early and request.method != "BYE" and not session.takes_requests():
             raise Refusal(481)  # it crossed our BYE
         handle(self, session, transaction, request)
-
-    def _early_of(self, request: Request) -> Session | None:
-        """The call still ringing that this BYE is for (RFC 3261 15.1.2)."""
-        for (call_id, from_tag, _), session in self._early.items():
-            if call_id == request.call_id and from_tag == (request.from_.tag or "") and session.tag == request.to.tag:
-                return session
-        return None
 
     def _bye(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
         transaction.respond(response_to(request, 200))
@@ -182,7 +209,10 @@ class UserAgent:
 
     def _reinvite(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
         transaction.respond(response_to(request, 100))
-        session.reinvite(transaction, request)
+        session.reinvited(transaction, request)
+
+    def _update(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
+        session.updated(transaction, request)
 
     def _notify(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
         transfer, progress = session.transfer_of(read_event_id(request)), read_notify(request)
@@ -192,19 +222,27 @@ class UserAgent:
     def _refer(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
         session.referred(transaction, request)
 
+    def _prack(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
+        session.pracked(transaction, request)
+
     def _info(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
+        """As it was before RFC 6086 gave it packages, of which we take none."""
+        if request.headers.get("Info-Package") is not None:
+            raise Refusal(469, ("Recv-Info", ""))
+        if request.body and not session.listener.on_info(session, request.content_type, request.body):
+            raise Refusal(415, ("Accept", ", ".join(info.TYPES)))
         transaction.respond(response_to(request, 200))
-        session.listener.on_info(session, request.content_type, request.body)
 
     def _options_in(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
         self._options_asked(transaction, request)
 
     _inside: dict[str, Callable[..., None]] = {
-        "INVITE": _reinvite, "BYE": _bye, "NOTIFY": _notify, "REFER": _refer, "INFO": _info, "OPTIONS": _options_in,
+        "INVITE": _reinvite, "UPDATE": _update, "PRACK": _prack, "BYE": _bye, "NOTIFY": _notify, "REFER": _refer, "INFO": _info,
+        "OPTIONS": _options_in,
     }  # fmt: skip
 
     def _options_asked(self, transaction: ServerTransaction, request: Request) -> None:
-        self._plain(transaction, self.owner.on_options(request), (*self._allow(), ("Accept", SDP)))
+        self._plain(transaction, self.owner.on_options(request), (*self.capabilities, ("Accept", SDP)))
 
     def _plain(self, transaction: ServerTransaction, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
         transaction.respond(response_to(transaction.request, status, to_tag=self.token(), headers=headers))
@@ -220,16 +258,45 @@ class UserAgent:
         rows = [("Max-Forwards", "70"), ("From", str(from_)), ("To", str(options.to)), ("Call-ID", self.token() + self.token())]
         rows += [("CSeq", "1 INVITE"), *options.headers]
         request = Request("INVITE", str(options.uri), Headers(rows), options.body)
-        session = Session(self, "uac", request, options.next_hop, from_.tag or "")
-        session.listener, session.digest = listener, options.digest
-        for row in (self.contact(session), *self.capabilities, ("User-Agent", self._options.user_agent)):
+        session = Session(self, "uac", request, options.next_hop or NOWHERE, from_.tag or "")
+        session.listener = listener
+        session.outgoing = Outgoing(options.digest, self.timer, options.redirects, options.uri)
+        for row in (*self.capabilities, *session_timer.ask(self.timer, None), ("User-Agent", self._options.user_agent)):
             request.headers.add(*row)
         if options.body:
             request.headers.add("Content-Type", SDP)
-        self._start_invite(session)
+        if options.next_hop is not None:
+            self._start_invite(session)
+        else:
+            self._find(session, options.uri)
         return session
 
+    def _find(self, session: Session, uri: Uri) -> None:
+        """Ask where `uri` is; the call may have been given up meanwhile."""
+        located = self.locate(uri)
+        located.addCallback(lambda peers: self._found(session, peers))
+        located.addErrback(lambda failure: self._not_found(session, failure))
+
+    def _found(self, session: Session, peers: Sequence[Peer]) -> None:
+        assert session.outgoing is not None
+        session.outgoing.peers = list(peers)
+        if session.state is State.CALLING:
+            self._next(session)
+        else:
+            session.input(Input.FAILURE, None)
+
+    def _not_found(self, session: Session, failure: Failure) -> None:
+        self.log.info("a call has nowhere to go: {why}", why=failure.getErrorMessage())
+        session.input(Input.LOST)
+
+    def _next(self, session: Session) -> None:
+        assert session.outgoing is not None
+        if session.outgoing.peers:
+            session.peer = session.outgoing.peers.pop(0)
+        self._start_invite(session)
+
     def _start_invite(self, session: Session) -> None:
+        session.request.headers.set(*self.contact(session))
         client = self._client(session.request, session.peer)
         session.client = client
         client.on_response = lambda response: self._invite_answered(session, response)
@@ -238,31 +305,35 @@ class UserAgent:
 
     def _invite_answered(self, session: Session, response: Response) -> None:
         if response.status < 200:
-            session.input(Input.R1XX, response)
+            session.progressed(response)
         elif response.status < 300:
             session.accepted(response)
-        elif (credentials := self._credentials(session, response)) is not None:
-            session.input(Input.CHALLENGE, credentials)
-        else:
+        elif not self._tried_again(session, session.outgoing.mend(session.request, response) if session.outgoing else None):
             session.input(Input.FAILURE, response)
 
     def _invite_lost(self, session: Session, why: str) -> None:
-        session.input(Input.LOST if why == "transport" else Input.FAILURE, None)
+        self.unreachable(session.peer)
+        if not self._tried_again(session, session.outgoing.lost() if session.outgoing else None):
+            session.input(Input.LOST if why == "transport" else Input.FAILURE, None)
 
-    def _credentials(self, session: Session, response: Response) -> tuple[str, str] | None:
-        """The header that answers a challenge, as long as the call is still wanted."""
-        if response.status not in (401, 407) or session.digest is None or (session.state, Input.CHALLENGE) not in TABLE:
-            return None
-        return session.digest.authorization(response, "INVITE", session.request.uri)
+    def _tried_again(self, session: Session, again: Again | None) -> bool:
+        """Only as long as the call is still wanted."""
+        return again is not None and (session.state, Input.AGAIN) in TABLE and session.input(Input.AGAIN, again)
 
-    def invite_again(self, session: Session, credentials: tuple[str, str]) -> None:
+    def invite_again(self, session: Session, again: Again) -> None:
         old = session.request
         headers = old.headers.copy()
         headers.remove("Via")
         headers.set("CSeq", f"{old.cseq.number + 1} INVITE")
-        headers.set(*credentials)
-        session.request = Request("INVITE", old.uri, headers, old.body)
-        self._start_invite(session)
+        for row in again.rows:
+            headers.set(*row)
+        session.request = Request("INVITE", str(again.uri or old.uri), headers, old.body)
+        if again.uri is not None:
+            self._find(session, again.uri)
+        elif again.rows:
+            self._start_invite(session)
+        else:
+            self._next(session)
 
     def cancel(self, session: Session, headers: Iterable[tuple[str, str]] = ()) -> None:
         """CANCEL of the INVITE in progress: same branch, same CSeq number (RFC 3261 9.1)."""
@@ -276,12 +347,18 @@ class UserAgent:
     # ------------------------------------------------------------------ what sessions need
 
     def send(
-        self, session: Session, request: Request, answered: Callable[[Response], None], failed: Callable[[str], None]
-    ) -> None:
-        client = self._client(request, session.next_hop())
+        self,
+        session: Session,
+        dialog: Dialog,
+        request: Request,
+        answered: Callable[[Response], None],
+        failed: Callable[[str], None],
+    ) -> ClientTransaction:
+        client = self._client(request, session.next_hop(dialog))
         client.on_response = answered
         client.on_failed = failed
         client.start()
+        return client
 
     def ask(
         self, outside: Outside, peers: Sequence[Peer], answered: Callable[[Response], None], failed: Callable[[str], None]
@@ -302,14 +379,16 @@ class UserAgent:
 
     def send_ack(self, session: Session, request: Request) -> bytes:
         """ACK of a 2xx: no transaction; returns the bytes for sending it again."""
-        peer = session.next_hop()
+        assert session.dialog is not None
+        peer = session.next_hop(session.dialog)
         request.headers.insert_first("Via", str(self._via(peer)))
         data = request.to_bytes()
         self._layer.send(request.call_id, peer, data)
         return data
 
     def resend(self, session: Session, data: bytes) -> None:
-        self._layer.send(session.call_id, session.next_hop(), data)
+        assert session.dialog is not None
+        self._layer.send(session.call_id, session.next_hop(session.dialog), data)
 
     def contact(self, session: Session) -> tuple[str, str]:
         return "Contact", f"<{self.contact_at(session.peer)}>"
@@ -323,23 +402,17 @@ class UserAgent:
     def connected(self, peer: Peer) -> bool:
         return self._transports.connected(peer)
 
-    def confirmed(self, session: Session) -> None:
-        if session.dialog is not None:
-            self._dialogs[session.dialog.id] = session
-        self._forget_early(session)
+    def tell_dialog(self, session: Session, dialog: Dialog) -> None:
+        self._dialogs[dialog.id] = session
 
     def ended(self, session: Session) -> None:
-        self._forget_early(session)
-        if session.dialog is not None:
-            self._dialogs.pop(session.dialog.id, None)
+        for dialog in session.dialogs():
+            self._dialogs.pop(dialog.id, None)
+        if session.role == "uas":
+            self._merged.pop(merge_key(session.request), None)
 
     def unlisted(self, what: str) -> None:
         self._counters.count("sip.unlisted", "session")
-
-    def _forget_early(self, session: Session) -> None:
-        request = session.request
-        if session.role == "uas":
-            self._early.pop((request.call_id, request.from_.tag or "", request.cseq.number), None)
 
     def _client(self, request: Request, peer: Peer) -> ClientTransaction:
         request.headers.insert_first("Via", str(self._via(peer)))
@@ -349,8 +422,17 @@ class UserAgent:
         host, port = self._transports.advertised(peer.transport, peer)
         return Via(peer.transport.upper(), _bracket(host), port, (("branch", COOKIE + self.token()), ("rport", None)))
 
+    def chance(self) -> float:
+        """0 to 1, 1 excluded."""
+        return int.from_bytes(self._tokens(4), "big") / 2**32
+
     def token(self) -> str:
         return self._tokens(8).hex()
+
+
+def merge_key(request: Request) -> tuple[str, str, int]:
+    """What two copies of one request share (RFC 3261 8.2.2.2)."""
+    return request.call_id, request.from_.tag or "", request.cseq.number
 
 
 def accepts_sdp(accept: list[str]) -> bool:

@@ -244,8 +244,19 @@ class Recorder(SessionListener):
         self.story.append(("asked to call", str(refer_to.uri)))
         return self.accepts_refer
 
-    def on_info(self, session: Session, content_type: str, body: bytes) -> None:
+    def on_info(self, session: Session, content_type: str, body: bytes) -> bool:
         self.story.append(("info", content_type, body))
+        return content_type == "application/dtmf-relay"
+
+    def on_answer(self, session: Session, body: bytes) -> None:
+        self.story.append(("answer", body))
+
+    def on_offer_refused(self, session: Session, response: Response | None) -> None:
+        self.story.append(("offer refused", response.status if response else None))
+
+    def on_early_offer(self, session: Session, body: bytes) -> bytes:
+        self.story.append(("early offer", body))
+        return ANSWER
 
 
 class Agent:

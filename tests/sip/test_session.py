@@ -11,18 +11,19 @@ from smartalex.errors import LocalError, RemoteError
 from smartalex.sip.headers import NameAddr, Peer
 from smartalex.sip.invite import ENDINGS, TABLE, Action, Input, State
 from smartalex.sip.message import Headers, Request, Response, response_to
+from smartalex.sip.outgoing import Again
 from smartalex.sip.session import PERFORM, Session, SessionListener
 from tests.sip.network import ANSWER, OFFER, Agent, Network, Recorder
 
 HEARD = """
-incoming: ring>incoming answer>accepted reject>ended hang_up>ended cancel>ended bye>ended lost>ended
+incoming: ring>incoming answer>accepted reject>ended hang_up>ended cancel>ended bye>ended lost>ended no_prack>ended
 accepted: ack>confirmed cancel>accepted bye>ended no_ack>leaving hang_up>leaving_unacked
 leaving_unacked: ack>leaving no_ack>leaving cancel>leaving_unacked bye>ended
-calling: r1xx>proceeding r2xx>confirmed challenge>calling failure>ended lost>ended hang_up>giving_up
-proceeding: r1xx>proceeding r2xx>confirmed challenge>calling failure>ended lost>ended hang_up>cancelling
+calling: r1xx>proceeding r2xx>confirmed again>calling failure>ended lost>ended hang_up>giving_up
+proceeding: r1xx>proceeding r2xx>confirmed again>calling failure>ended lost>ended hang_up>cancelling
 giving_up: r1xx>cancelling r2xx>leaving failure>ended lost>ended
 cancelling: r1xx>cancelling r2xx>leaving failure>ended lost>ended no_final>ended
-confirmed: ack>confirmed no_ack>leaving bye>ended hang_up>leaving r2xx>confirmed lost>ended gone>ended
+confirmed: ack>confirmed no_ack>leaving bye>ended hang_up>leaving r2xx>confirmed lost>ended gone>ended expired>leaving
 leaving: bye>ended bye_done>ended r2xx>leaving
 ended: r2xx>ended bye_done>ended
 """
@@ -110,8 +111,8 @@ class Rig(TestCase):
         if event in (Input.R1XX, Input.R2XX, Input.FAILURE):
             status = {Input.R1XX: 180, Input.R2XX: 200, Input.FAILURE: 486}[event]
             return response_to(session.request, status, to_tag="t", headers=(("Contact", "<sip:b@192.0.2.1>"),), body=ANSWER)
-        if event is Input.CHALLENGE:
-            return "Authorization", "Digest x"
+        if event is Input.AGAIN:
+            return Again((("Authorization", "Digest x"),))
         if event in (Input.ACK, Input.BYE, Input.CANCEL):
             return Request(event.name, "sip:h", Headers([("CSeq", f"{session.request.cseq.number} {event.name}")]))
         if event in (Input.RING, Input.REJECT):

@@ -435,7 +435,7 @@ class ReInvites(TwoAgents):
             if response.status >= 200 and response.status < 300:
                 self.ann.ua.send_ack(session, session.dialog.request("ACK", CONTENT, self.ack_body, seq=request.cseq.number))
 
-        self.ann.ua.send(session, request, answered, lambda why: None)
+        self.ann.ua.send(session, session.dialog, request, answered, lambda why: None)
         self.network.run(1.0)
         return [answer for answer in answers if answer.status >= 200]
 
@@ -478,12 +478,19 @@ class ReInvites(TwoAgents):
         self.ended(self.bob, "no-ack")
         self.ended(self.ann, "bye")
 
-    def test_before_the_first_ack_it_has_to_wait(self) -> None:
+    def test_before_the_first_ack_it_stands_for_it(self) -> None:
         self.ann.recorder.acks_itself = False
         self.ann.call(self.bob)
         self.network.run(0.1)
-        (answer,) = self.reinvite(OFFER)
-        self.assertEqual((answer.status, answer.headers.get("Retry-After")), (500, "2"))
+        self.assertEqual(self.reinvite(OFFER)[0].status, 200)
+        self.assertEqual(self.bob.recorder.story, [("ack", b""), ("reinvite", OFFER)])
+
+    def test_before_the_ack_that_answers_our_offer_it_has_to_wait(self) -> None:
+        self.ann.recorder.acks_itself = False
+        self.ann.call(self.bob, b"")
+        self.network.run(0.1)
+        self.assertEqual(self.reinvite(OFFER)[0].status, 491)
+        self.assertEqual(self.bob.recorder.story, [])
 
     def test_a_late_copy_of_the_first_ack_does_not_stop_it(self) -> None:
         self.established()
@@ -504,7 +511,7 @@ class ReInvites(TwoAgents):
         assert self.ann.session.dialog is not None
         moved = ("Contact", "<sip:carol@192.0.2.3:5060>")
         request = self.ann.session.dialog.request("INVITE", (moved, *CONTENT), OFFER)
-        self.ann.ua.send(self.ann.session, request, lambda response: None, lambda why: None)
+        self.ann.ua.send(self.ann.session, self.ann.session.dialog, request, lambda response: None, lambda why: None)
         self.network.run(0.2)
         self.bob.session.hangup()
         self.network.run(HALF_A_MINUTE + 1)
