@@ -170,8 +170,7 @@ class Reliable(TwoAgents):
         self.network.fate = losing("SIP/2.0 180 INVITE", "PRACK", times=2)
         self.ann.call(self.bob, headers=self.REQUIRED)
         self.network.run(20.0)
-        self.assertEqual(self.network.times("SIP/2.0 180 INVITE")[:4], [0, 500, 1500, 3500][:4])
-        self.assertEqual(len(self.network.messages("SIP/2.0 180 INVITE")), 3 + 2)
+        self.assertEqual(self.network.times("SIP/2.0 180 INVITE"), [0, 500, 1500])
         self.assertEqual(self.ann.recorder.heard("progress"), [(100,), (180,)], "told once")
         self.bob.session.answer(ANSWER)
         self.network.run(1.0)
@@ -271,10 +270,8 @@ class Reliable(TwoAgents):
         self.assertEqual(racks, {"5 1 INVITE", "6 1 INVITE"})
 
     def test_numbers(self) -> None:
-        self.assertEqual(
-            [number_of(text) for text in (None, "", "0", "1", "2147483647", "2147483648", "1 ")],
-            [None] * 3 + [1, 2**31 - 1, None, 1],
-        )
+        for text, number in ((None, None), ("", None), ("0", None), ("1 ", 1), ("2147483647", 2**31 - 1), ("2147483648", None)):
+            self.assertEqual(number_of(text), number)
         good = Request("PRACK", "sip:h", Headers([("RAck", " 1  2 INVITE ")]))
         self.assertEqual(read_rack(good), (1, 2, "INVITE"))
 
@@ -395,9 +392,10 @@ class Info(TwoAgents):
         relay = "application/dtmf-relay"
         for kind, body, found in (
             (relay, b"Signal=5\r\nDuration=160\r\n", ("5", 160)), (relay, b"signal = *\nduration = 90", ("*", 90)),
-            (relay, b"Signal= 11\r\nDuration= 250", ("#", 250)), (relay, b"Signal=#", ("#", 160)), (relay, b"Signal=a\r\n", ("A", 160)),
-            (relay, b"Duration=1\r\n", None), (relay, b"Signal=E", None), (relay, b"Signal=99", None), (relay, b"", None),
-            ("application/dtmf", b"7", ("7", 160)), ("application/dtmf", b"77", None), ("application/dtmf", b"\xff", None),
-            ("text/plain", b"Signal=5", None), (relay, b"Signal=5\r\n" * 100, None), (relay, b"Signal=5\r\nDuration=99999", ("5", 10_000)),
+            (relay, b"Signal= 11\r\nDuration= 250", ("#", 250)), (relay, b"Signal=#", ("#", 160)),
+            (relay, b"Signal=a\r\n", ("A", 160)), (relay, b"Duration=1\r\n", None), (relay, b"Signal=E", None),
+            (relay, b"Signal=99", None), (relay, b"", None), (relay, b"Signal=5\r\nDuration=99999", ("5", 10_000)),
+            (relay, b"Signal=5\r\n" * 100, None), ("text/plain", b"Signal=5", None), ("application/dtmf", b"7", ("7", 160)),
+            ("application/dtmf", b"77", None), ("application/dtmf", b"\xff", None),
         ):  # fmt: skip
             self.assertEqual(read_dtmf(kind, body), found, (kind, body))
