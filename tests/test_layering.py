@@ -36,8 +36,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 SIP_ORDER = [
-    "uri", "headers", "message", "diversion", "info", "privacy", "framing", "digest", "stir", "trace", "timers", "budget",
-    "websocket", "location", "resolver", "transaction", "transport", "layer", "asking", "dialog", "invite", "refer",
+    "uri", "headers", "message", "diversion", "info", "privacy", "framing", "digest", "credential", "stir", "trace", "timers",
+    "budget", "websocket", "location", "resolver", "transaction", "transport", "layer", "asking", "dialog", "invite", "refer",
     "session_timer", "provisional", "replaces", "outgoing", "change", "session", "bindings", "registration", "ua", "registrar",
 ]  # fmt: skip
 
