@@ -35,8 +35,8 @@ PHRASES = {
 
 SUPPORTED = ("", "shaken")
 
-_INFO = re.compile(r"<(https://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:/[!#-;=?-Z_a-z~%]*)?)>", re.IGNORECASE).fullmatch
-_PARAM = re.compile(r'\s*;\s*([a-z0-9-]{1,32})\s*(?:=\s*("[^"]*"|<[^<>]*>|[^;,<>"\s]*)\s*)?', re.IGNORECASE)
+_INFO = re.compile(r"<(https://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:/[!#-;=?-Z_a-z~%]*)?)>", re.I | re.A).fullmatch
+_PARAM = re.compile(r'\s*;\s*([a-z0-9-]{1,32})\s*(?:=\s*("[^"]*"|<[^<>]*>|[^;,<>"\s]*)\s*)?', re.I | re.A)
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*").fullmatch
 _ORIGID = re.compile(r"[!-~]{1,128}").fullmatch
 

@@ -116,6 +116,7 @@ class Reading(Refusals):
             "", ";info", ";info=", ";info=x", f";info={INFO}", ";info=<http://h/c>", ";info=<cid:1@h>", ";info=<https://>",
             ";info=<https://user@h/c>", ";info=<https://h/c d>", ";info=<https://h:123456/c>", ";info=<https://h/\x7f>",
             ";info=<https://h\\@evil/c>", ";info=<https://hé/c>", ";info=<file:///etc/passwd>",
+            ";info=<http\u017f://h/c>", ";info=<https://\u212a/c>", ";info=<https://\udcff/c>",
         ):  # fmt: skip
             with self.subTest(info):
                 self.unreadable(436, "https", SIGNER.token() + info)
@@ -156,6 +157,7 @@ class Reading(Refusals):
             "", ".", "..", "...", f"{header}.{payload}", f"{header}.{payload}.", f"{header}.{payload}.{signature}.x",
             f"{header}.{payload}.{signature}AA", f"{header}.{payload}.{signature[:-2]}", f"{header}.{payload}.{signature}=",
             f"{header}..{signature}", f".{payload}.{signature}", f"{header}+.{payload}.{signature}", f"é.{payload}.{signature}",
+            f"\udcff{token}",
             f"{header}a.{payload}.{signature}", f"{base64url(b'[]')}.{payload}.{signature}",
             f"{base64url(bytes(3))}.{payload}.{signature}", f"{base64url(b'{' + b' ' * 9)}.{payload}.{signature}",
         ):  # fmt: skip
