@@ -37,8 +37,9 @@ ALLOWED: dict[str, set[str]] = {
 
 SIP_ORDER = [
     "uri", "headers", "message", "diversion", "info", "privacy", "framing", "digest", "credential", "stir", "trace", "timers",
-    "budget", "websocket", "location", "resolver", "transaction", "transport", "layer", "asking", "dialog", "invite", "refer",
-    "session_timer", "provisional", "replaces", "outgoing", "change", "session", "bindings", "registration", "ua", "registrar",
+    "budget", "websocket", "location", "resolver", "transaction", "ports", "tls", "stream", "connections", "transport",
+    "layer", "asking", "dialog", "invite", "refer", "session_timer", "provisional", "replaces", "outgoing", "change",
+    "session", "bindings", "registration", "ua", "registrar",
 ]  # fmt: skip
 
 

@@ -8,29 +8,52 @@ from smartalex.errors import RemoteError
 from smartalex.sip.message import MAX_MESSAGE
 
 PING = b"\r\n\r\n"
-"""What `feed` returns for a double CRLF between messages; the answer is a single CRLF."""
+"""What `feed` returns for a double CRLF between messages; the answer is a PONG."""
+PONG = b"\r\n"
 
 
 class StreamFramer:
     """Feed it bytes as they come; each message is looked at once, however it was cut."""
 
-    __slots__ = ("_buffer", "_scanned", "_wanted")
+    __slots__ = ("_buffer", "_pong_due", "_scanned", "_wanted")
+
+    open = True
+    over = False
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._pong_due = False
         self._scanned = 0
         self._wanted = 0
 
     @property
     def empty(self) -> bool:
-        return not self._buffer
+        """No message has begun; a line end is none yet."""
+        return PING.startswith(self._buffer)
 
     def rest(self) -> bytes:
         """What has not been cut: after an error, the message that could not be followed."""
         return bytes(self._buffer)
 
+    def wrap(self, message: bytes) -> bytes:
+        return message
+
+    def replies(self) -> bytes:
+        return b""
+
+    def ping(self) -> bytes:
+        """What to send as a ping; the single CRLF that comes next is its answer."""
+        self._pong_due = True
+        return PING
+
+    def pong(self) -> bytes:
+        return PONG
+
+    def goodbye(self) -> bytes:
+        return b""
+
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Complete messages and PINGs, then RemoteError when the stream can no longer be followed."""
+        """Complete messages, PINGs and awaited PONGs, then RemoteError when the stream can no longer be followed."""
         self._buffer += data
         while (piece := self._next()) is not None:
             yield piece
@@ -40,6 +63,10 @@ class StreamFramer:
     def _next(self) -> bytes | None:
         buffer = self._buffer
         if not self._wanted:
+            if self._pong_due and buffer.startswith(PONG):
+                self._pong_due = False
+                del buffer[:2]
+                return PONG
             if buffer.startswith(PING):
                 del buffer[:4]
                 return PING

@@ -2,151 +2,55 @@
 
 from __future__ import annotations
 
-import socket
-from collections import Counter
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
-from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory, Protocol, connectionDone
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from twisted.internet.error import MessageLengthError
+from twisted.internet.protocol import DatagramProtocol
 
-from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
-from smartalex.sip.framing import PING, StreamFramer
+from smartalex.sip.budget import Budget, BudgetLimits
+from smartalex.sip.connections import Above, Connections
 from smartalex.sip.headers import Peer
+from smartalex.sip.ports import Bound, Ports, Tcp6, Udp6
+from smartalex.sip.stream import StreamLimits
 
 
 @attrs.frozen
 class TransportOptions:
-    """`advertised` is the address written into Via, Contact and SDP; '' asks the routing table per peer."""
+    """`advertised` is the address written into Via, Contact and SDP; '' asks the routing table per peer.
+
+    `advertised_ipv6` is the one for IPv6 peers.
+    """
 
     advertised: str = ""
-    first_message_s: float = 30.0
-    idle_s: float = 900.0
-    per_source: int = 64
-    connections: int = 2000
+    advertised_ipv6: str = ""
+    streams: StreamLimits = attrs.field(factory=StreamLimits)
+    budget: BudgetLimits = attrs.field(factory=BudgetLimits)
 
 
 Receive = Callable[[bytes, Peer], None]
 
 
 class Datagrams(DatagramProtocol):
-    def __init__(self, receive: Receive) -> None:
+    bound: Bound
+
+    def __init__(self, receive: Callable[[bytes, Peer, Bound], None]) -> None:
         self._receive = receive
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        self._receive(datagram, Peer("udp", addr[0], addr[1]))
+        self._receive(datagram, Peer("udp", addr[0], addr[1]), self.bound)
 
     def connectionRefused(self) -> None:
         """An ICMP error says nothing certain about any one transaction; their timers decide."""
 
 
-@implementer(IHandshakeListener)
-class Stream(Protocol):
-    """One connection, accepted or dialled."""
-
-    log = Logger()
-    peer: Peer
-
-    def __init__(self, transports: Transports, kind: str, waiting: list[bytes] | None = None) -> None:
-        self._transports = transports
-        self._kind = kind
-        self._framer = StreamFramer()
-        self._waiting = waiting
-        self._idle: IDelayedCall | None = None
-        self._accepted = waiting is None
-        self._open = kind != "tls"
-
-    def connectionMade(self) -> None:
-        transport: Any = self.transport
-        transport.setTcpNoDelay(True)
-        address = transport.getPeer()
-        self.peer = Peer(self._kind, address.host, address.port)
-        if not self._transports.opened(self, self._accepted):
-            transport.abortConnection()
-            return
-        self._wait(self._transports.options.first_message_s)
-        for data in self._waiting or ():
-            transport.write(data)
-
-    def handshakeCompleted(self) -> None:
-        self._open = True
-
-    def dataReceived(self, data: bytes) -> None:
-        count = 0
-        try:
-            for count, piece in enumerate(self._framer.feed(data), 1):  # noqa: B007
-                if piece is PING:
-                    self.send(b"\r\n")
-                else:
-                    self._transports.receive(piece, self.peer)
-        except RemoteError:
-            self._transports.unframed(self, self._framer.rest())
-            return
-        if count and self._framer.empty:
-            self._wait(self._transports.options.idle_s)
-
-    def send(self, data: bytes) -> None:
-        transport: Any = self.transport
-        transport.write(data)
-
-    def close(self) -> None:
-        transport: Any = self.transport
-        transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._idle is not None and self._idle.active():
-            self._idle.cancel()
-        if not self._open:
-            self._transports.counters.count("sip.no_handshake", self._kind)
-        elif not self._framer.empty:
-            self._transports.counters.count("sip.truncated", self._kind)
-        self._transports.closed(self)
-
-    def _wait(self, seconds: float) -> None:
-        if self._idle is not None and self._idle.active():
-            self._idle.reset(seconds)
-        else:
-            self._idle = self._transports.clock.callLater(seconds, self._expired)
-
-    def _expired(self) -> None:
-        self._transports.counters.count("sip.connection_idle", self._kind)
-        transport: Any = self.transport
-        transport.abortConnection()
-
-
-class _Accepting(Factory):
-    noisy = False
-
-    def __init__(self, transports: Transports, kind: str) -> None:
-        self._transports, self._kind = transports, kind
-
-    def buildProtocol(self, addr: Any) -> Stream:
-        return Stream(self._transports, self._kind)
-
-
-class _Dialling(ClientFactory):
-    noisy = False
-
-    def __init__(self, transports: Transports, peer: Peer, waiting: list[bytes]) -> None:
-        self._transports, self._peer, self._waiting = transports, peer, waiting
-
-    def buildProtocol(self, addr: Any) -> Stream:
-        return Stream(self._transports, self._peer.transport, self._waiting)
-
-    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        self._transports.not_connected(self._peer)
-
-
 class Transports:
-    """All listening ports and connections; `receive` and `failed(peer)` are set by the layer above."""
+    """All listening ports and connections; `receive` and `failed(peer)` are set by the layer above.
 
-    log = Logger()
+    `failed` is called from the reactor, never from within `send`, and once for all that waits on the peer.
+    """
 
     def __init__(self, reactor: Any, counters: ICounters, options: TransportOptions | None = None) -> None:
         self.reactor = reactor
@@ -155,136 +59,114 @@ class Transports:
         self.options = options or TransportOptions()
         self.receive: Receive = lambda data, peer: None
         self.failed: Callable[[Peer], None] = lambda peer: None
-        self.client_context: Any = None
-        self._ports: dict[str, list[Any]] = {"udp": [], "tcp": [], "tls": []}
-        self._streams: dict[Peer, Stream] = {}
-        self._dialling: dict[Peer, list[bytes]] = {}
-        self._sources: Counter[str] = Counter()
-        self._routes: dict[str, str] = {}
+        self.budget = Budget(self.options.budget)
+        self._ports = Ports((self.options.advertised, self.options.advertised_ipv6))
+        above = Above(self._deliver, self._fail)
+        self._connections = Connections(reactor, counters, self.options.streams, self.budget, above)
+        self._failing: set[Peer] = set()
+        self._stopped = False
 
     # ------------------------------------------------------------------ listening
 
     def listen_udp(self, host: str, port: int) -> Any:
-        """Raises CannotListenError."""
-        listening = self.reactor.listenUDP(port, Datagrams(self._datagram), interface=host, maxPacketSize=65536)
-        self._ports["udp"].append(listening)
+        """An IPv6 host does not take IPv4 with it; raises CannotListenError."""
+        protocol = Datagrams(self._datagram)
+        listening: Any
+        if ":" in host:
+            listening = Udp6(port, protocol, host, 65536, self.reactor)
+            listening.startListening()
+        else:
+            listening = self.reactor.listenUDP(port, protocol, interface=host, maxPacketSize=65536)
+        protocol.bound = self._ports.add("udp", listening)
         return listening
 
     def listen_tcp(self, host: str, port: int) -> Any:
         """Raises CannotListenError."""
-        listening = self.reactor.listenTCP(port, _Accepting(self, "tcp"), interface=host)
-        self._ports["tcp"].append(listening)
-        return listening
+        return self._listen("tcp", host, port)
 
     def listen_tls(self, host: str, port: int, context: Any) -> Any:
         """`context` is a context factory for servers; raises CannotListenError."""
-        listening = self.reactor.listenSSL(port, _Accepting(self, "tls"), context, interface=host)
-        self._ports["tls"].append(listening)
-        return listening
+        return self._listen("tls", host, port, context)
 
     def stop(self) -> list[Any]:
         """Close everything; the results of stopListening, to be waited for."""
-        for stream in list(self._streams.values()):
-            stream.close()
-        return [port.stopListening() for ports in self._ports.values() for port in ports]
+        self._stopped = True
+        self._connections.stop()
+        return self._ports.stop()
+
+    def _listen(self, kind: str, host: str, port: int, context: Any = None) -> Any:
+        factory = self._connections.accepting(kind, context)
+        listening: Any
+        if ":" in host:
+            listening = Tcp6(port, factory, 50, host, self.reactor)
+            listening.startListening()
+        else:
+            listening = self.reactor.listenTCP(port, factory, interface=host)
+        self._ports.add(kind, listening)
+        return listening
 
     # ------------------------------------------------------------------ sending
 
-    def send(self, peer: Peer, data: bytes) -> None:
-        """Datagrams go at once; a stream is reused, or dialled and the bytes kept until it is up."""
-        if peer.transport == "udp":
-            self._send_datagram(peer, data)
-            return
-        stream = self._streams.get(peer)
-        if stream is not None:
-            stream.send(data)
-        elif peer in self._dialling:
-            self._dialling[peer].append(data)
-        else:
-            self._dial(peer, data)
+    def send(self, peer: Peer, data: bytes, domain: str = "") -> bool:
+        """Datagrams go at once; a stream is reused, or dialled and the bytes kept until it is up.  False when it was dropped.
+
+        Over TLS a `domain` has to be the peer's by its certificate; '' asks for its address.
+        """
+        return self._send_datagram(peer, data) if peer.transport == "udp" else self._connections.send(peer, data, domain)
 
     def connected(self, peer: Peer) -> bool:
-        return peer in self._streams
+        return self._connections.find(peer) is not None
 
-    def _send_datagram(self, peer: Peer, data: bytes) -> None:
-        ports = self._ports["udp"]
-        if not ports:
-            self.failed(peer)
-            return
+    @property
+    def client_context(self) -> Any:
+        return self._connections.client_context
+
+    @client_context.setter
+    def client_context(self, context: Any) -> None:
+        self._connections.client_context = context
+
+    def _send_datagram(self, peer: Peer, data: bytes) -> bool:
+        bound = self._ports.towards("udp", peer)
+        if bound is None:
+            self._fail(peer)
+            return False
         try:
-            ports[0].write(data, (peer.host, peer.port))
-        except OSError:
+            bound.port.write(data, (peer.host, peer.port))
+        except (OSError, MessageLengthError):
             self.counters.count("sip.send_failed", "udp")
+            return False
+        return True
 
-    def _dial(self, peer: Peer, data: bytes) -> None:
-        waiting = self._dialling[peer] = [data]
-        factory = _Dialling(self, peer, waiting)
-        if peer.transport == "tls":
-            self.reactor.connectSSL(peer.host, peer.port, factory, self.client_context, timeout=10)
-        else:
-            self.reactor.connectTCP(peer.host, peer.port, factory, timeout=10)
+    def _fail(self, peer: Peer) -> None:
+        if peer not in self._failing and not self._stopped:
+            self._failing.add(peer)
+            self.clock.callLater(0, self._tell_failed, peer)
+
+    def _tell_failed(self, peer: Peer) -> None:
+        self._failing.discard(peer)
+        if not self._stopped:
+            self.failed(peer)
 
     # ------------------------------------------------------------------ addresses
 
     def advertised(self, transport: str, peer: Peer) -> tuple[str, int]:
         """Host and port of ours to write for this peer (IPv6 without brackets)."""
-        ports = self._ports[transport]
-        bound = ports[0].getHost() if ports else None
-        host = self.options.advertised
-        if not host:
-            host = bound.host if bound is not None and bound.host not in ("0.0.0.0", "::", "") else self.route_to(peer.host)
-        return host, bound.port if bound is not None else 5060
+        return self._ports.advertised(transport, peer)
 
     def route_to(self, host: str) -> str:
         """The local address the kernel would use towards `host`."""
-        known = self._routes.get(host)
-        if known is None:
-            known = _local_address(host)
-            if len(self._routes) > 4096:
-                self._routes.clear()
-            self._routes[host] = known
-        return known
+        return self._ports.route_to(host)
 
-    # ------------------------------------------------------------------ what streams report
+    # ------------------------------------------------------------------ receiving
 
-    def opened(self, stream: Stream, accepted: bool) -> bool:
-        """False when this source, or everybody together, has too many."""
-        host = stream.peer.host
-        if accepted and (self._sources[host] >= self.options.per_source or len(self._streams) >= self.options.connections):
-            self.counters.count("sip.connection_refused", stream.peer.transport)
-            return False
-        self._sources[host] += 1
-        self._dialling.pop(stream.peer, None)
-        self._streams[stream.peer] = stream
-        return True
-
-    def closed(self, stream: Stream) -> None:
-        peer = getattr(stream, "peer", None)
-        if peer is not None and self._streams.get(peer) is stream:
-            del self._streams[peer]
-            self._sources[peer.host] -= 1
-            if not self._sources[peer.host]:
-                del self._sources[peer.host]
-
-    def unframed(self, stream: Stream, rest: bytes) -> None:
-        """Where this message ends cannot be known: it gets its refusal from the layer above, and the connection has to go."""
-        self.receive(rest, stream.peer)
-        stream.close()
-
-    def not_connected(self, peer: Peer) -> None:
-        self._dialling.pop(peer, None)
-        self.counters.count("sip.send_failed", peer.transport)
-        self.failed(peer)
-
-    def _datagram(self, data: bytes, peer: Peer) -> None:
+    def _datagram(self, data: bytes, peer: Peer, bound: Bound) -> None:
+        if len(data) <= 4 and not data.strip(b"\r\n\0"):
+            return  # a keepalive that wants no answer
+        if not self.budget.message(peer.host, self.clock.seconds()):
+            self.counters.count("sip.over_budget", "udp")
+            return
+        self._ports.heard(peer, bound)
         self.receive(data, peer)
 
-
-def _local_address(host: str) -> str:
-    family = socket.AF_INET6 if ip_address(host.partition("%")[0]).version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((host, 9))
-        except OSError:
-            return "127.0.0.1" if family == socket.AF_INET else "::1"
-        return str(probe.getsockname()[0])
+    def _deliver(self, data: bytes, peer: Peer) -> None:
+        self.receive(data, peer)

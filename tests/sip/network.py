@@ -178,6 +178,12 @@ class _Side:
     def setTcpNoDelay(self, on: bool) -> None:
         pass
 
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        pass
+
+    def unregisterProducer(self) -> None:
+        pass
+
     def write(self, data: bytes) -> None:
         host = self._link.host
         if data.strip():

@@ -8,6 +8,7 @@ from unittest import TestCase
 from twisted.internet.protocol import ClientFactory, Protocol
 
 from smartalex.counters import Counters
+from smartalex.sip.budget import BudgetLimits
 from smartalex.sip.headers import Peer
 from smartalex.sip.transport import TransportOptions, Transports
 from tests.sip.network import Host, Network
@@ -37,15 +38,16 @@ class Raw(Protocol):
 class Connections(TestCase):
     def setUp(self) -> None:
         self.network = Network()
-        self.server = self.transports(
-            "192.0.2.1", TransportOptions(first_message_s=30.0, idle_s=900.0, per_source=3, connections=5)
-        )
+        self.server = self.transports("192.0.2.1", TransportOptions(budget=BudgetLimits(connections_per_source=3, connections=5)))
         self.server.listen_tcp("192.0.2.1", 5060)
         self.received: list[tuple[bytes, Peer]] = []
         self.server.receive = lambda data, peer: self.received.append((data, peer))
 
     def transports(self, address: str, options: TransportOptions | None = None) -> Transports:
         return Transports(Host(self.network, address), Counters(), options)
+
+    def counted(self, name: str, label: str = "tcp") -> int:
+        return self.server.counters.values[name, label]  # type: ignore[attr-defined]
 
     def client(self, address: str = "192.0.2.2", host: Host | None = None) -> Raw:
         raw = Raw()
@@ -79,7 +81,7 @@ class Connections(TestCase):
         self.assertEqual((silent.lost, slow.lost, fine.lost), (True, True, False))
         self.network.run(900.0)
         self.assertTrue(fine.lost)
-        self.assertEqual(self.server.counters.values["sip.connection_idle", "tcp"], 3)  # type: ignore[attr-defined]
+        self.assertEqual((self.counted("sip.connection_idle"), self.counted("sip.slow_sender")), (2, 1))
 
     def test_dripping_does_not_buy_time(self) -> None:
         client = self.client()
@@ -120,6 +122,8 @@ class Connections(TestCase):
         failed: list[Peer] = []
         self.server.failed = failed.append
         self.server.send(Peer("udp", "192.0.2.2", 5060), MESSAGE)
+        self.assertEqual(failed, [], "not from within send")
+        self.network.run(0.1)
         self.assertEqual(failed, [Peer("udp", "192.0.2.2", 5060)])
 
 

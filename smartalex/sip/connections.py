@@ -1,0 +1,175 @@
+"""All connections under SIP: found by their peer, dialled when there is none, counted against their source's budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.protocol import ClientFactory, Factory
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+
+from smartalex.interfaces import ICounters
+from smartalex.sip.budget import Budget
+from smartalex.sip.framing import StreamFramer
+from smartalex.sip.headers import Peer
+from smartalex.sip.stream import Dial, Stream, StreamLimits
+
+
+@attrs.frozen
+class Above:
+    """What is told of messages, and of peers that cannot be reached (once for what waits on them)."""
+
+    receive: Callable[[bytes, Peer], None]
+    failed: Callable[[Peer], None]
+
+
+class _Accepting(Factory):
+    noisy = False
+
+    def __init__(self, connections: Connections, kind: str) -> None:
+        self._connections, self._kind = connections, kind
+
+    def buildProtocol(self, addr: Any) -> Stream:
+        return Stream(self._connections, self._kind, StreamFramer())
+
+
+class _Dialling(ClientFactory):
+    noisy = False
+
+    def __init__(self, connections: Connections, dial: Dial) -> None:
+        self._connections, self._dial = connections, dial
+
+    def buildProtocol(self, addr: Any) -> Stream:
+        return Stream(self._connections, self._dial.peer.transport, StreamFramer(), self._dial)
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self._connections.not_connected(self._dial)
+
+
+class Connections:
+    """`client_context` is a context factory for the TLS connections we open."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, counters: ICounters, limits: StreamLimits, budget: Budget, above: Above) -> None:
+        self.clock = reactor
+        self.counters = counters
+        self.limits = limits
+        self.client_context: Any = None
+        self._reactor = reactor
+        self._budget = budget
+        self._above = above
+        self._streams: dict[Peer, list[Stream]] = {}
+        self._sockets: set[Stream] = set()
+        self._dials: dict[Peer, dict[str, Dial]] = {}
+        self._stopped = False
+
+    def find(self, peer: Peer, domain: str = "") -> Stream | None:
+        """An open connection to this peer; with a domain, one that was verified for it."""
+        for stream in self._streams.get(peer, ()):
+            if not domain or (stream.dial is not None and stream.dial.domain == domain):
+                return stream
+        return None
+
+    def send(self, peer: Peer, data: bytes, domain: str = "") -> bool:
+        """Over a connection that is there, or one dialled for it; False when it was dropped."""
+        stream = self.find(peer, domain)
+        if stream is not None:
+            return stream.send(data)
+        dial = self._dialled(peer, domain)
+        if dial is not None and dial.add(data, self.limits):
+            return True
+        self.counters.count("sip.send_failed", peer.transport)
+        return False
+
+    def accepting(self, kind: str, context: Any = None) -> Any:
+        """A factory for a listening port."""
+        factory = _Accepting(self, kind)
+        return factory if context is None else TLSMemoryBIOFactory(context, False, factory)
+
+    def stop(self) -> None:
+        """Close what is open, give up what is not, and tell nobody."""
+        self._stopped = True
+        for dial in [dial for dials in self._dials.values() for dial in dials.values()]:
+            dial.give_up()
+        for stream in list(self._sockets):
+            stream.close()
+
+    def _dialled(self, peer: Peer, domain: str) -> Dial | None:
+        """A dial that is under way, whichever to this peer unless a domain is asked for; or a new one."""
+        dials = self._dials.get(peer, {})
+        if domain in dials or (dials and not domain):
+            return dials.get(domain) or next(iter(dials.values()))
+        return self._dial(peer, domain)
+
+    def _dial(self, peer: Peer, domain: str) -> Dial | None:
+        if self._stopped:
+            return None
+        if peer.transport not in ("tcp", "tls") or len(self._dials) >= self.limits.dialling:
+            self._above.failed(peer)
+            return None
+        dial = self._dials.setdefault(peer, {})[domain] = Dial(peer, domain)
+        factory: Any = _Dialling(self, dial)
+        if peer.transport == "tls":
+            factory = TLSMemoryBIOFactory(self.client_context, True, factory)
+        dial.connector = self._reactor.connectTCP(peer.host, peer.port, factory, timeout=self.limits.handshake_s)
+        return dial
+
+    def _done(self, dial: Dial) -> bool:
+        """Take it off the list; False when it was not on it."""
+        dials = self._dials.get(dial.peer, {})
+        if dials.get(dial.domain) is not dial:
+            return False
+        del dials[dial.domain]
+        if not dials:
+            del self._dials[dial.peer]
+        return True
+
+    # ------------------------------------------------------------------ what streams report
+
+    def joined(self, stream: Stream) -> bool:
+        if self._stopped or (stream.dial is None and not self._budget.connect(stream.peer.host)):
+            self.counters.count("sip.connection_refused", stream.kind)
+            return False
+        self._sockets.add(stream)
+        return True
+
+    def opened(self, stream: Stream) -> bool:
+        if self._stopped:
+            return False
+        if stream.dial is not None:
+            self._done(stream.dial)
+        self._streams.setdefault(stream.peer, []).append(stream)
+        return True
+
+    def affordable(self, stream: Stream) -> bool:
+        return self._budget.message(stream.peer.host, self.clock.seconds())
+
+    def received(self, stream: Stream, data: bytes) -> None:
+        self._above.receive(data, stream.peer)
+
+    def closed(self, stream: Stream) -> None:
+        if not stream.open and stream.dial is not None:
+            self.not_connected(stream.dial)
+        several = self._streams.get(stream.peer, [])
+        if stream in several:
+            several.remove(stream)
+            if not several:
+                del self._streams[stream.peer]
+                if stream.carried:
+                    self._above.failed(stream.peer)
+
+    def lost(self, stream: Stream) -> None:
+        if stream in self._sockets:
+            self._sockets.discard(stream)
+            if stream.dial is None:
+                self._budget.disconnect(stream.peer.host)
+
+    def not_connected(self, dial: Dial) -> None:
+        """Refused, unreachable, or no handshake: whatever waits on this peer has failed."""
+        if self._done(dial) and not self._stopped:
+            self.counters.count("sip.send_failed", dial.peer.transport)
+            self._above.failed(dial.peer)

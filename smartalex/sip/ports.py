@@ -1,0 +1,126 @@
+"""The ports we listen on: which of them speaks to a peer, and what address of ours the peer is told."""
+
+from __future__ import annotations
+
+import socket
+from collections import OrderedDict
+from ipaddress import ip_address
+from typing import Any
+
+import attrs
+from twisted.internet import tcp, udp
+
+from smartalex.sip.headers import Peer
+
+WILDCARDS = ("0.0.0.0", "::", "")
+DEFAULT_PORTS = {"tls": 5061, "ws": 80, "wss": 443}
+REMEMBERED = 10_000
+
+
+class Tcp6(tcp.Port):
+    """IPv6 only, so that IPv4 can have the same port number beside it."""
+
+    def createInternetSocket(self) -> socket.socket:
+        return _ipv6_only(super().createInternetSocket())
+
+
+class Udp6(udp.Port):
+    """IPv6 only, so that IPv4 can have the same port number beside it."""
+
+    def createInternetSocket(self) -> socket.socket:
+        return _ipv6_only(super().createInternetSocket())
+
+
+def _ipv6_only(created: socket.socket) -> socket.socket:
+    created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return created
+
+
+@attrs.frozen
+class Bound:
+    """A listening port and what it is bound to, asked for once."""
+
+    port: Any
+    host: str
+    number: int
+
+    @classmethod
+    def of(cls, port: Any) -> Bound:
+        address = port.getHost()
+        return cls(port, _bare(address.host), address.port)
+
+
+class Ports:
+    """`advertised` are addresses of ours as others reach them, one for each family at most."""
+
+    def __init__(self, advertised: tuple[str, ...] = ()) -> None:
+        self._advertised = {family(host): host for host in advertised if host}
+        self._ports: dict[tuple[str, int], list[Bound]] = {}
+        self._routes: dict[str, str] = {}
+        self._heard: OrderedDict[Peer, Bound] = OrderedDict()
+
+    def __contains__(self, transport: str) -> bool:
+        return any(key[0] == transport for key in self._ports)
+
+    def add(self, transport: str, port: Any) -> Bound:
+        bound = Bound.of(port)
+        self._ports.setdefault((transport, family(bound.host)), []).append(bound)
+        return bound
+
+    def stop(self) -> list[Any]:
+        """The results of stopListening."""
+        return [bound.port.stopListening() for several in self._ports.values() for bound in several]
+
+    def heard(self, peer: Peer, bound: Bound) -> None:
+        """A datagram of this peer came in by this port: answers are to leave by it."""
+        if len(self._ports[peer.transport, family(bound.host)]) > 1:
+            self._heard[peer] = bound
+            self._heard.move_to_end(peer)
+            if len(self._heard) > REMEMBERED:
+                self._heard.popitem(last=False)
+
+    def towards(self, transport: str, peer: Peer) -> Bound | None:
+        """The port of the peer's family that it was heard by, or else that has the address the kernel would use."""
+        several = self._ports.get((transport, family(peer.host)), [])
+        if len(several) < 2:
+            return several[0] if several else None
+        if peer in self._heard:
+            return self._heard[peer]
+        by_host = {bound.host: bound for bound in reversed(several)}
+        return next((by_host[host] for host in (self.route_to(peer.host), *WILDCARDS) if host in by_host), several[0])
+
+    def advertised(self, transport: str, peer: Peer) -> tuple[str, int]:
+        """Host and port of ours to write for this peer, of its family: IPv6 without brackets and without a zone."""
+        bound = self.towards(transport, peer)
+        host = self._advertised.get(family(peer.host)) or (bound.host if bound else "")
+        number = bound.number if bound else DEFAULT_PORTS.get(transport, 5060)
+        return (self.route_to(peer.host) if host in WILDCARDS else host), number
+
+    def route_to(self, host: str) -> str:
+        """The local address the kernel would use towards `host`."""
+        known = self._routes.get(host)
+        if known is None:
+            known = _local_address(host)
+            if len(self._routes) > 4096:
+                self._routes.clear()
+            self._routes[host] = known
+        return known
+
+
+def family(host: str) -> int:
+    """4 or 6."""
+    return 6 if ":" in host else 4
+
+
+def _bare(host: str) -> str:
+    return host.partition("%")[0]
+
+
+def _local_address(host: str) -> str:
+    kind = socket.AF_INET6 if ip_address(_bare(host)).version == 6 else socket.AF_INET
+    with socket.socket(kind, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))
+        except OSError:
+            return "127.0.0.1" if kind == socket.AF_INET else "::1"
+        return _bare(str(probe.getsockname()[0]))

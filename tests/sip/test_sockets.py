@@ -1,0 +1,121 @@
+"""The transports over real sockets on the loopback interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import CertificateOptions, trustRootFromCertificates
+
+from smartalex.sip.headers import Peer
+from smartalex.sip.stream import StreamLimits
+from smartalex.sip.transport import TransportOptions
+from smartalex.store.certificate import CertificateFiles
+from tests.helpers.pki import Authority
+from tests.interop.platform import free_port
+from tests.sip.loopback import MESSAGE, Loopback, Raw, Side, a_moment, until
+
+
+def numbered(number: int) -> bytes:
+    return MESSAGE.replace(b"sip:h", b"sip:%d" % number)
+
+
+class Dialling(Loopback):
+    def listening(self, protocols: list[Raw]) -> Peer:
+        """A TCP port that says nothing by itself."""
+
+        class Silent(Factory):
+            noisy = False
+
+            def buildProtocol(self, addr: Any) -> Raw:
+                protocols.append(Raw())
+                return protocols[-1]
+
+        port: Any = reactor.listenTCP(0, Silent(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        return Peer("tls", "127.0.0.1", port.getHost().port)
+
+    async def test_nobody_listens(self) -> None:
+        ours = Side(self)
+        nobody = Peer("tcp", "127.0.0.1", free_port())
+        self.assertEqual([ours.transports.send(nobody, numbered(n)) for n in range(3)], [True] * 3)
+        self.assertEqual(ours.failed, [], "not from within send")
+        await until(lambda: ours.failed)
+        await a_moment()
+        self.assertEqual(ours.failed, [nobody])
+        self.assertFalse(ours.transports.connected(nobody))
+
+    async def test_a_tls_handshake_that_is_refused(self) -> None:
+        theirs, ours = Side(self), Side(self)
+        certificate, key = Authority(self.folder).issue("theirs", "127.0.0.1")
+        port = theirs.transports.listen_tls("127.0.0.1", 0, CertificateFiles(str(certificate), str(key)))
+        ours.transports.client_context = CertificateOptions(trustRoot=trustRootFromCertificates([]))
+        peer = Peer("tls", "127.0.0.1", port.getHost().port)
+        ours.transports.send(peer, MESSAGE)
+        await until(lambda: ours.failed)
+        await until(lambda: theirs.counted)
+        self.assertEqual((ours.failed, theirs.received), ([peer], []))
+        self.assertEqual(theirs.counted, {("sip.no_handshake", "tls"): 1})
+
+    async def test_a_tls_handshake_that_gets_no_answer_or_a_foolish_one(self) -> None:
+        protocols: list[Raw] = []
+        peer = self.listening(protocols)
+        ours = Side(self, TransportOptions(streams=StreamLimits(handshake_s=0.3)))
+        ours.transports.client_context = CertificateOptions(verify=False)
+        ours.transports.send(peer, MESSAGE)
+        await until(lambda: ours.failed)
+        self.assertEqual(ours.failed, [peer])
+        ours.transports.send(peer, MESSAGE)
+        await until(lambda: len(protocols) == 2)
+        protocols[1].write(b"SIP/2.0 400 Bad Request\r\n\r\n")
+        await until(lambda: len(ours.failed) == 2)
+        self.assertEqual(ours.counted, {("sip.no_handshake", "tls"): 2, ("sip.send_failed", "tls"): 2})
+
+    async def test_what_waits_for_a_connection_is_bounded(self) -> None:
+        for limits, size, kept in ((StreamLimits(waiting=3), 60, 3), (StreamLimits(waiting_bytes=2000), 900, 2)):
+            theirs, ours = Side(self), Side(self, TransportOptions(streams=limits))
+            port = theirs.transports.listen_tcp("127.0.0.1", 0).getHost().port
+            peer = Peer("tcp", "127.0.0.1", port)
+            messages = [numbered(n).replace(b"Content", b"X: %s\r\nContent" % (b"x" * size)) for n in range(5)]
+            self.assertEqual([ours.transports.send(peer, m) for m in messages], [True] * kept + [False] * (5 - kept))
+            await until(lambda theirs=theirs, kept=kept: len(theirs.received) == kept)
+            self.assertEqual(theirs.messages, messages[:kept])
+            self.assertEqual((ours.counted, ours.failed), ({("sip.send_failed", "tcp"): 5 - kept}, []))
+
+    async def test_a_connection_lost_fails_what_waits_on_it_once(self) -> None:
+        theirs, ours = Side(self), Side(self)
+        port = theirs.transports.listen_tcp("127.0.0.1", 0).getHost().port
+        peer = Peer("tcp", "127.0.0.1", port)
+        ours.transports.send(peer, MESSAGE)
+        await until(lambda: theirs.received)
+        self.assertTrue(ours.transports.connected(peer))
+        theirs.transports.stop()
+        await until(lambda: ours.failed)
+        await a_moment()
+        self.assertEqual((ours.failed, theirs.failed), ([peer], []), "who stops is not told")
+        self.assertFalse(ours.transports.connected(peer))
+
+    async def test_a_connection_that_carried_nothing_fails_nothing(self) -> None:
+        theirs = Side(self)
+        raw = await self.raw(theirs.transports.listen_tcp("127.0.0.1", 0).getHost().port)
+        raw.write(b"\r\n\r\n")
+        await until(lambda: raw.got)
+        transport: Any = raw.transport
+        transport.loseConnection()
+        await until(lambda: not theirs.transports._connections._sockets)
+        await a_moment()
+        self.assertEqual(theirs.failed, [])
+
+    async def test_stopping_while_dialling_is_quiet(self) -> None:
+        protocols: list[Raw] = []
+        ours = Side(self)
+        ours.transports.client_context = CertificateOptions(verify=False)
+        peer = self.listening(protocols)
+        ours.transports.send(peer, MESSAGE)
+        await until(lambda: protocols)
+        ours.transports.stop()
+        await until(lambda: protocols[0].lost)
+        self.assertFalse(ours.transports.send(peer, MESSAGE))
+        await a_moment()
+        self.assertEqual(ours.failed, [])
