@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartalex.errors import RemoteError
-from smartalex.sip.framing import PING, StreamFramer
+from smartalex.sip.framing import PING, PONG, StreamFramer
 from smartalex.sip.message import MAX_MESSAGE
 
 
@@ -72,6 +72,24 @@ class Cutting(TestCase):
         framer = StreamFramer()
         self.assertEqual((list(framer.feed(message()[:20])), framer.empty), ([], False))
         self.assertEqual((list(framer.feed(message()[20:])), framer.empty), ([message()], True))
+
+    def test_a_line_end_is_not_yet_a_message(self) -> None:
+        framer = StreamFramer()
+        for byte in PING[:3]:
+            self.assertEqual((list(framer.feed(bytes((byte,)))), framer.empty), ([], True))
+        self.assertEqual((list(framer.feed(b"\nO")), framer.empty), ([PING], False))
+
+    def test_a_pong_only_after_a_ping_of_ours(self) -> None:
+        framer = StreamFramer()
+        self.assertEqual((framer.ping(), framer.pong()), (PING, PONG))
+        self.assertEqual(list(framer.feed(PONG)), [PONG])
+        self.assertEqual(list(framer.feed(PONG)), [])
+        self.assertEqual(list(framer.feed(PONG + message())), [PING, message()])
+
+    def test_their_ping_crossing_ours(self) -> None:
+        framer = StreamFramer()
+        framer.ping()
+        self.assertEqual([*framer.feed(PING), *framer.feed(PONG), *framer.feed(message())], [PONG, PING, message()])
 
     @given(
         st.lists(st.sampled_from((message(), message(b"\r\n\r\nSIP"), message(b"x" * 50, b"L"), PING, BAD)), max_size=6),

@@ -8,6 +8,7 @@ from twisted.internet import reactor
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions, trustRootFromCertificates
 
+from smartalex.sip.budget import BudgetLimits
 from smartalex.sip.headers import Peer
 from smartalex.sip.stream import StreamLimits
 from smartalex.sip.transport import TransportOptions
@@ -119,3 +120,65 @@ class Dialling(Loopback):
         self.assertFalse(ours.transports.send(peer, MESSAGE))
         await a_moment()
         self.assertEqual(ours.failed, [])
+
+
+class Slow(Loopback):
+    async def test_a_handshake(self) -> None:
+        server = Side(self, TransportOptions(streams=StreamLimits(handshake_s=0.3)))
+        certificate, key = Authority(self.folder).issue("theirs", "127.0.0.1")
+        context = CertificateFiles(str(certificate), str(key))
+        raw = await self.raw(server.transports.listen_tls("127.0.0.1", 0, context).getHost().port)
+        raw.write(b"\x16\x03\x01")
+        await until(lambda: raw.lost)
+        self.assertEqual(server.counted, {("sip.no_handshake", "tls"): 1})
+
+    async def test_a_sender(self) -> None:
+        server = Side(self, TransportOptions(streams=StreamLimits(message_s=0.3)))
+        raw = await self.raw(server.transports.listen_tcp("127.0.0.1", 0).getHost().port)
+        raw.write(MESSAGE + MESSAGE[:20])
+        await until(lambda: raw.lost)
+        self.assertEqual((server.messages, server.counted), ([MESSAGE], {("sip.slow_sender", "tcp"): 1}))
+
+    async def test_a_reader(self) -> None:
+        server = Side(self, TransportOptions(streams=StreamLimits(unsent=200_000)))
+        raw = await self.raw(server.transports.listen_tcp("127.0.0.1", 0).getHost().port)
+        transport: Any = raw.transport
+        raw.write(MESSAGE)
+        await until(lambda: server.received)
+        transport.pauseProducing()
+        peer = server.received[0][1]
+        sent = 0
+        while server.transports.connected(peer):
+            server.transports.send(peer, b"x" * 60_000)
+            sent += 1
+            await a_moment(0.0)
+            self.assertLess(sent, 2000)
+        await until(lambda: server.failed)
+        self.assertEqual((server.counted, server.failed), ({("sip.slow_reader", "tcp"): 1}, [peer]))
+        transport.resumeProducing()
+
+    async def test_a_reader_who_catches_up_misses_nothing(self) -> None:
+        server = Side(self)
+        raw = await self.raw(server.transports.listen_tcp("127.0.0.1", 0).getHost().port)
+        raw.write(MESSAGE)
+        await until(lambda: server.received)
+        peer = server.received[0][1]
+        sent = [b"%06d" % number + b"x" * 9_994 for number in range(100)]
+        self.assertEqual({server.transports.send(peer, data) for data in sent}, {True})
+        await until(lambda: len(raw.got) == 1_000_000)
+        self.assertEqual(raw.got, b"".join(sent))
+
+    async def test_who_is_one_too_many(self) -> None:
+        server = Side(self, TransportOptions(budget=BudgetLimits(connections_per_source=1)))
+        certificate, key = Authority(self.folder).issue("theirs", "127.0.0.1")
+        context = CertificateFiles(str(certificate), str(key))
+        port = server.transports.listen_tls("127.0.0.1", 0, context).getHost().port
+        first, second = await self.raw(port), await self.raw(port)
+        await until(lambda: second.lost)
+        self.assertEqual((first.lost, server.counted), (False, {("sip.connection_refused", "tls"): 1}))
+        transport: Any = first.transport
+        transport.abortConnection()
+        await until(lambda: not server.transports._connections._sockets)
+        third = await self.raw(port)
+        await a_moment()
+        self.assertFalse(third.lost)

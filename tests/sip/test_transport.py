@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from unittest import TestCase
 
@@ -35,6 +37,15 @@ class Raw(Protocol):
         transport.write(data)
 
 
+def raw_client(network: Network, host: Host) -> Raw:
+    raw = Raw()
+    factory = ClientFactory()
+    factory.buildProtocol = lambda addr: raw  # type: ignore[method-assign]
+    host.connectTCP("192.0.2.1", 5060, factory)
+    network.run(0.1)
+    return raw
+
+
 class Connections(TestCase):
     def setUp(self) -> None:
         self.network = Network()
@@ -50,12 +61,7 @@ class Connections(TestCase):
         return self.server.counters.values[name, label]  # type: ignore[attr-defined]
 
     def client(self, address: str = "192.0.2.2", host: Host | None = None) -> Raw:
-        raw = Raw()
-        factory = ClientFactory()
-        factory.buildProtocol = lambda addr: raw  # type: ignore[method-assign]
-        (host or Host(self.network, address)).connectTCP("192.0.2.1", 5060, factory)
-        self.network.run(0.1)
-        return raw
+        return raw_client(self.network, host or Host(self.network, address))
 
     def test_a_ping_gets_its_pong_and_is_no_message(self) -> None:
         client = self.client()
@@ -89,6 +95,27 @@ class Connections(TestCase):
             client.write(bytes((byte,)))
             self.network.run(1.1)
         self.assertTrue(client.lost)
+
+    def test_a_message_begun_later_has_its_own_time(self) -> None:
+        client = self.client()
+        client.write(MESSAGE)
+        self.network.run(100.0)
+        client.write(MESSAGE + MESSAGE[:9])
+        self.network.run(20.0)
+        client.write(MESSAGE[9:] + MESSAGE[:5])
+        self.network.run(29.0)
+        self.assertEqual((client.lost, len(self.received)), (False, 3))
+        client.write(MESSAGE[5:9])
+        self.network.run(2.0)
+        self.assertEqual((client.lost, self.counted("sip.slow_sender"), self.counted("sip.truncated")), (True, 1, 0))
+
+    def test_a_line_end_is_no_message_begun(self) -> None:
+        client = self.client()
+        client.write(MESSAGE + b"\r\n")
+        self.network.run(100.0)
+        client.write(MESSAGE)
+        self.network.run(0.1)
+        self.assertEqual((client.lost, len(self.received)), (False, 2))
 
     def test_one_source_has_a_limit_and_gets_its_place_back(self) -> None:
         host = Host(self.network, "192.0.2.2")
@@ -125,6 +152,76 @@ class Connections(TestCase):
         self.assertEqual(failed, [], "not from within send")
         self.network.run(0.1)
         self.assertEqual(failed, [Peer("udp", "192.0.2.2", 5060)])
+
+
+class Budgets(TestCase):
+    LIMITS = BudgetLimits(rate=10, burst=20)
+    FRIEND = "192.0.2.9"
+
+    def setUp(self) -> None:
+        self.network = Network()
+        self.received: list[str] = []
+        self.server = Transports(Host(self.network, "192.0.2.1"), Counters(), TransportOptions(budget=self.LIMITS))
+        self.server.budget.trusted = lambda host: host == self.FRIEND
+        self.server.listen_udp("192.0.2.1", 5060)
+        self.server.listen_tcp("192.0.2.1", 5060)
+        self.server.receive = lambda data, peer: self.received.append(peer.host)
+
+    def client(self, address: str, transport: str) -> Callable[[bytes], object]:
+        client = Transports(Host(self.network, address), Counters())
+        client.listen_udp(address, 5060)
+        return lambda data: client.send(Peer(transport, "192.0.2.1", 5060), data)
+
+    def over(self, transport: str) -> int:
+        return self.server.counters.values["sip.over_budget", transport]  # type: ignore[attr-defined]
+
+    def test_a_flood_of_one_source_is_cut_down_and_costs_the_others_nothing(self) -> None:
+        for transport in ("udp", "tcp"):
+            self.received.clear()
+            stranger, friend, other = (self.client(host, transport) for host in ("192.0.2.7", self.FRIEND, "192.0.2.8"))
+            for send in (stranger, friend):
+                for _ in range(50):
+                    send(MESSAGE)
+            other(MESSAGE)
+            self.network.run(0.01 if transport == "udp" else 0.1)
+            counts = Counter(self.received)
+            self.assertEqual((counts[self.FRIEND], counts["192.0.2.8"]), (50, 1))
+            self.assertTrue(20 <= counts["192.0.2.7"] <= 21, counts)
+            self.assertEqual(self.over(transport), 50 - counts["192.0.2.7"])
+            self.network.run(10.0)
+
+    def test_a_connection_over_budget_for_long_is_cut_and_a_busy_one_is_not(self) -> None:
+        calm, greedy = self.client("192.0.2.7", "tcp"), self.client("192.0.2.8", "tcp")
+        calm(MESSAGE)
+        greedy(MESSAGE)
+        for _ in range(12):
+            for _ in range(5):
+                self.network.run(0.2)
+                greedy(MESSAGE * 20)
+            calm(MESSAGE * 9)
+        self.network.run(0.1)
+        self.assertEqual([link.up for link in self.network.links[:2]], [True, False])
+
+    def test_bursts_with_pauses_are_not_cut(self) -> None:
+        client = self.client("192.0.2.7", "tcp")
+        for _ in range(20):
+            client(MESSAGE * 40)
+            self.network.run(1.5)
+        self.assertEqual((len(self.network.links), self.network.links[0].up), (1, True))
+        self.assertGreater(self.over("tcp"), 200)
+
+    def test_keepalives_are_paid_for_too_on_a_connection(self) -> None:
+        client = raw_client(self.network, Host(self.network, "192.0.2.7"))
+        client.write(b"\r\n\r\n" * 50)
+        self.network.run(0.02)
+        self.assertEqual((len(client.got) // 2, self.over("tcp")), (20, 30))
+
+    def test_a_keepalive_datagram_is_nothing(self) -> None:
+        client = self.client("192.0.2.7", "udp")
+        for data in (b"\r\n\r\n", b"\r\n", b"\0\0\0\0", b"", b"\0"):
+            client(data)
+        self.network.run(0.1)
+        self.assertEqual((self.received, self.server.counters.values), ([], {}))  # type: ignore[attr-defined]
 
 
 class Addresses(TestCase):
