@@ -16,6 +16,8 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy,
 from smartalex.errors import RemoteError
 
 TN_AUTH_LIST = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.26")
+CLAIM_CONSTRAINTS = frozenset(map(x509.ObjectIdentifier, ("1.3.6.1.5.5.7.1.27", "1.3.6.1.5.5.7.1.33")))
+"""JWTClaimConstraints of RFC 8226 8 and RFC 9118, which must be obeyed and which we don't evaluate."""
 MOST_CERTIFICATES = 6
 DEEPEST_CHAIN = 4
 """Certificates between the signer's and the anchor."""
@@ -142,8 +144,11 @@ def check_authority(path: Sequence[x509.Certificate], orig: str, *, strict: bool
     """Every TNAuthList on the path must cover `orig`, and the signer's own must be there if `strict`; raises RemoteError(437)."""
     try:
         lists = [TnAuthList.of(certificate) for certificate in path]
+        constrained = any(one.oid in CLAIM_CONSTRAINTS for certificate in path for one in certificate.extensions)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise RemoteError(437, "the certificate's extensions cannot be read") from None
+    if constrained:
+        raise RemoteError(437, "the certificate constrains claims")
     if strict and lists[0] is None:
         raise RemoteError(437, "the certificate has no TNAuthList")
     if not all(one.covers(orig) for one in lists if one is not None):

@@ -170,6 +170,12 @@ class Authority(Refusals):
         self.refused(437, "no TNAuthList", check_authority, path, CALLER)
         self.assertIsNone(check_authority(path, CALLER, strict=False))
 
+    def test_constraints_that_we_cannot_judge(self) -> None:
+        for number in ("27", "33"):
+            odd = x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.3.6.1.5.5.7.1.{number}"), der(0x30))
+            path = (ROOT.issue("signer", extra=(odd,)).certificate,)
+            self.refused(437, "constrains claims", check_authority, path, CALLER, strict=False)
+
     def test_a_broken_list(self) -> None:
         self.refused(437, "cannot be read", check_authority, (ROOT.signer(b"\x30\x05").certificate,), CALLER, strict=False)
 
