@@ -15,7 +15,10 @@ from smartalex.interfaces import ICounters
 from smartalex.sip.budget import Budget
 from smartalex.sip.framing import StreamFramer
 from smartalex.sip.headers import Peer
+from smartalex.sip.ports import REMEMBERED
 from smartalex.sip.stream import Dial, Stream, StreamLimits
+
+UNREACHABLE_S = 600.0
 
 
 @attrs.frozen
@@ -65,6 +68,7 @@ class Connections:
         self._streams: dict[Peer, list[Stream]] = {}
         self._sockets: set[Stream] = set()
         self._dials: dict[Peer, dict[str, Dial]] = {}
+        self._unreachable: dict[Peer, float] = {}
         self._stopped = False
 
     def find(self, peer: Peer, domain: str = "") -> Stream | None:
@@ -84,6 +88,14 @@ class Connections:
             return True
         self.counters.count("sip.send_failed", peer.transport)
         return False
+
+    def unreachable(self, peer: Peer) -> bool:
+        """Whether it could not be connected to within the last ten minutes, and has not been since."""
+        return self._unreachable.get(peer, 0.0) > self.clock.seconds()
+
+    def ping(self, peer: Peer) -> None:
+        for stream in self._streams.get(peer, ()):
+            stream.ping()
 
     def accepting(self, kind: str, context: Any = None) -> Any:
         """A factory for a listening port."""
@@ -142,6 +154,7 @@ class Connections:
             return False
         if stream.dial is not None:
             self._done(stream.dial)
+            self._unreachable.pop(stream.peer, None)
         self._streams.setdefault(stream.peer, []).append(stream)
         return True
 
@@ -172,4 +185,7 @@ class Connections:
         """Refused, unreachable, or no handshake: whatever waits on this peer has failed."""
         if self._done(dial) and not self._stopped:
             self.counters.count("sip.send_failed", dial.peer.transport)
+            if len(self._unreachable) >= REMEMBERED:
+                self._unreachable.clear()
+            self._unreachable[dial.peer] = self.clock.seconds() + UNREACHABLE_S
             self._above.failed(dial.peer)

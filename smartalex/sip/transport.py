@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 from twisted.internet.error import MessageLengthError
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 
 from smartalex.interfaces import ICounters
 from smartalex.sip.budget import Budget, BudgetLimits
 from smartalex.sip.connections import Above, Connections
+from smartalex.sip.framing import PING
 from smartalex.sip.headers import Peer
 from smartalex.sip.ports import Bound, Ports, Tcp6, Udp6
 from smartalex.sip.stream import StreamLimits
+
+LARGEST_DATAGRAM = 1300
 
 
 @attrs.frozen
@@ -49,10 +54,17 @@ class Datagrams(DatagramProtocol):
 class Transports:
     """All listening ports and connections; `receive` and `failed(peer)` are set by the layer above.
 
-    `failed` is called from the reactor, never from within `send`, and once for all that waits on the peer.
+    `failed` is called from the reactor, never from within `send`, and once for all that waits on the peer.  `chance` draws
+    from 0 to 1.
     """
 
-    def __init__(self, reactor: Any, counters: ICounters, options: TransportOptions | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        counters: ICounters,
+        options: TransportOptions | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self.reactor = reactor
         self.clock = reactor
         self.counters = counters
@@ -63,7 +75,9 @@ class Transports:
         self._ports = Ports((self.options.advertised, self.options.advertised_ipv6))
         above = Above(self._deliver, self._fail)
         self._connections = Connections(reactor, counters, self.options.streams, self.budget, above)
+        self._chance = chance
         self._failing: set[Peer] = set()
+        self._beats: dict[Peer, IDelayedCall] = {}
         self._stopped = False
 
     # ------------------------------------------------------------------ listening
@@ -91,6 +105,8 @@ class Transports:
     def stop(self) -> list[Any]:
         """Close everything; the results of stopListening, to be waited for."""
         self._stopped = True
+        for peer in list(self._beats):
+            self.keep_alive(peer, 0)
         self._connections.stop()
         return self._ports.stop()
 
@@ -116,6 +132,34 @@ class Transports:
 
     def connected(self, peer: Peer) -> bool:
         return self._connections.find(peer) is not None
+
+    def for_request(self, peer: Peer, size: int) -> Peer:
+        """Where a request of `size` bytes goes: what might not fit a datagram goes by TCP (RFC 3261 18.1.1).
+
+        Who could not be reached by TCP is left to UDP for ten minutes.
+        """
+        if peer.transport != "udp" or size <= LARGEST_DATAGRAM or "tcp" not in self._ports:
+            return peer
+        by_tcp = attrs.evolve(peer, transport="tcp")
+        return peer if self._connections.unreachable(by_tcp) else by_tcp
+
+    def keep_alive(self, peer: Peer, interval_s: float) -> None:
+        """Ping it, after 80 to 100 % of `interval_s` each time, as long as it is connected (RFC 5626 4.4.1); 0 stops.
+
+        A connection on which nothing comes back fails; over UDP it only keeps the way open.
+        """
+        beat = self._beats.pop(peer, None)
+        if beat is not None and beat.active():
+            beat.cancel()
+        if interval_s and not self._stopped:
+            self._beats[peer] = self.clock.callLater(interval_s * (0.8 + 0.2 * self._chance()), self._beat, peer, interval_s)
+
+    def _beat(self, peer: Peer, interval_s: float) -> None:
+        if peer.transport == "udp":
+            self._send_datagram(peer, PING)
+        else:
+            self._connections.ping(peer)
+        self.keep_alive(peer, interval_s)
 
     @property
     def client_context(self) -> Any:

@@ -224,6 +224,114 @@ class Budgets(TestCase):
         self.assertEqual((self.received, self.server.counters.values), ([], {}))  # type: ignore[attr-defined]
 
 
+class KeptAlive(TestCase):
+    def setUp(self) -> None:
+        self.network = Network()
+        self.theirs = Transports(Host(self.network, "192.0.2.1"), Counters())
+        self.theirs.listen_tcp("192.0.2.1", 5060)
+        self.chances = iter((0.0, 1.0, 0.5, 0.5, 0.5, 0.5))
+        self.ours = Transports(Host(self.network, "192.0.2.2"), Counters(), None, lambda: next(self.chances))
+        self.failed: list[Peer] = []
+        self.ours.failed = self.failed.append
+        self.ours.send(SERVER, MESSAGE)
+        self.network.run(0.1)
+        self.pinged: list[float] = []
+
+    def listen_in(self, answered: bool) -> None:
+        """Note the pings; unless they are `answered` the peer is as good as gone."""
+        side = self.network.links[0]._sides[0]
+        arrive = side.write
+
+        def write(data: bytes) -> None:
+            if data == b"\r\n\r\n":
+                self.pinged.append(round(self.network.clock.seconds(), 1))
+            if answered:
+                arrive(data)
+
+        side.write = write
+
+    def test_at_random_times_and_the_connection_stays(self) -> None:
+        self.listen_in(answered=True)
+        self.ours.keep_alive(SERVER, 120.0)
+        self.network.run(440.0)
+        self.assertEqual(self.pinged, [96.1, 216.1, 324.1, 432.1])
+        self.assertEqual((self.failed, self.ours.connected(SERVER)), ([], True))
+        self.ours.keep_alive(SERVER, 0)
+        self.network.run(300.0)
+        self.assertEqual(len(self.pinged), 4)
+
+    def test_no_answer_is_the_end_of_the_connection(self) -> None:
+        self.listen_in(answered=False)
+        self.ours.keep_alive(SERVER, 120.0)
+        self.network.run(105.5)
+        self.assertEqual(self.failed, [])
+        self.network.run(1.0)
+        self.assertEqual((self.pinged, self.failed, self.ours.connected(SERVER)), ([96.1], [SERVER], False))
+        self.assertEqual(self.ours.counters.values["sip.no_pong", "tcp"], 1)  # type: ignore[attr-defined]
+
+    def test_any_message_is_an_answer_too(self) -> None:
+        self.listen_in(answered=False)
+        self.ours.keep_alive(SERVER, 120.0)
+        self.network.run(100.0)
+        self.network.links[0]._sides[1].write(MESSAGE)
+        self.network.run(8.0)
+        self.assertEqual((self.pinged, self.failed), ([96.1], []))
+
+    def test_it_goes_on_with_the_next_connection(self) -> None:
+        self.ours.keep_alive(SERVER, 120.0)
+        self.network.links[0].cut()
+        self.network.run(100.0)
+        self.ours.send(SERVER, MESSAGE)
+        self.network.run(300.0)
+        self.assertEqual((self.failed, self.ours.connected(SERVER)), ([SERVER], True))
+
+    def test_over_udp_the_way_is_kept_open(self) -> None:
+        self.ours.listen_udp("192.0.2.2", 5060)
+        self.ours.keep_alive(Peer("udp", "192.0.2.1", 5060), 30.0)
+        self.network.run(65.0)
+        sent = [(round(at, 1), data) for at, _, data in self.network.seen if data == b"\r\n\r\n"]
+        self.assertEqual(sent, [(24.1, b"\r\n\r\n"), (54.1, b"\r\n\r\n")])
+        self.ours.stop()
+        self.network.run(100.0)
+        self.assertEqual(len([data for _, _, data in self.network.seen if data == b"\r\n\r\n"]), 2)
+
+
+class LargeRequests(TestCase):
+    PEER = Peer("udp", "192.0.2.1", 5060)
+    BY_TCP = Peer("tcp", "192.0.2.1", 5060)
+
+    def setUp(self) -> None:
+        self.network = Network()
+        self.ours = Transports(Host(self.network, "192.0.2.2"), Counters())
+        self.ours.listen_udp("192.0.2.2", 5060)
+
+    def test_what_might_not_fit_a_datagram_goes_by_tcp(self) -> None:
+        self.assertEqual(self.ours.for_request(self.PEER, 1301), self.PEER, "we could not be answered by TCP")
+        self.ours.listen_tcp("192.0.2.2", 5060)
+        self.assertEqual(self.ours.for_request(self.PEER, 1300), self.PEER)
+        self.assertEqual(self.ours.for_request(self.PEER, 1301), self.BY_TCP)
+        tls = Peer("tls", "192.0.2.1", 5061)
+        self.assertEqual(self.ours.for_request(tls, 60_000), tls)
+
+    def test_who_has_no_tcp_is_not_asked_again_soon(self) -> None:
+        self.ours.listen_tcp("192.0.2.2", 5060)
+        self.ours.send(self.BY_TCP, MESSAGE)
+        self.network.run(0.1)
+        self.assertEqual(self.ours.for_request(self.PEER, 2000), self.PEER)
+        self.network.run(601.0)
+        self.assertEqual(self.ours.for_request(self.PEER, 2000), self.BY_TCP)
+
+    def test_a_connection_that_ends_does_not_mean_that_there_is_no_tcp(self) -> None:
+        theirs = Transports(Host(self.network, "192.0.2.1"), Counters())
+        theirs.listen_tcp("192.0.2.1", 5060)
+        self.ours.listen_tcp("192.0.2.2", 5060)
+        self.ours.send(self.BY_TCP, MESSAGE)
+        self.network.run(0.1)
+        self.network.links[0].cut()
+        self.network.run(0.1)
+        self.assertEqual(self.ours.for_request(self.PEER, 2000), self.BY_TCP)
+
+
 class Addresses(TestCase):
     def advertised(self, bound: str, option: str = "") -> tuple[str, int]:
         transports = Transports(Host(Network(), bound), Counters(), TransportOptions(advertised=option))
