@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from enum import Enum
 from typing import TypeVar
 
 S = TypeVar("S", bound=Hashable)
 I = TypeVar("I", bound=Hashable)  # noqa: E741
 A = TypeVar("A")
+
+
+class Symbol(Enum):
+    """A state, input or action of a table.  Each is one object, so that its hash need not be that of its name."""
+
+    __hash__ = object.__hash__
+
 
 Table = Mapping[tuple[S, I], tuple[tuple[A, ...], S]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import uvloop
@@ -13,9 +14,20 @@ from twisted.internet.task import LoopingCall
 REAP_S = 0.5
 
 
+class UvloopReactor(AsyncioSelectorReactor):
+    """Sleeps whole milliseconds, as libuv does, but rounded up.
+
+    Rounded down it would wake before its time, find nothing to do, and ask for 0 ms again and again until then.
+    """
+
+    def timeout(self) -> float | None:
+        seconds = super().timeout()
+        return ceil(seconds * 1000) / 1000 if seconds else seconds
+
+
 def install() -> None:
     """Install it as Twisted's reactor; raises ReactorAlreadyInstalledError when there is one."""
-    reactor = AsyncioSelectorReactor(uvloop.new_event_loop())
+    reactor = UvloopReactor(uvloop.new_event_loop())
     installReactor(reactor)
     reap(reactor)
 

@@ -10,11 +10,13 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -33,10 +35,11 @@ from smartalex.calls.call import CallOptions, Plant
 from smartalex.calls.health import TrunkHealth
 from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.switchboard import Records, Switchboard, Voices
+from smartalex.calls.trust import Trust
 from smartalex.config import Config
 from smartalex.counters import Counters
 from smartalex.errors import ConfigurationError, SmartAlexError
-from smartalex.interfaces import IAuthenticator
+from smartalex.interfaces import AuthAttempt, IAuthenticator
 from smartalex.media.tone import beep
 from smartalex.media.vad import Vad
 from smartalex.rtp.plane import MediaPlane, PlaneOptions
@@ -114,16 +117,21 @@ class SmartAlexService(Service):
         sip, messages = config.sip, MessageLimits(config.messages.max_seconds)
         options = CallOptions(sip.answer_limit_s, sip.refer_timeout_s, sip.ring_limit_s, config.rtp.media_timeout_s, messages)
         box = MessageBox(state.messages, state.repository, self._defer, time.time)
-        plant = Plant(self.reactor, self.counters, box, self._sounds, lambda: Vad(8000).speech, options)
+        self.timers = TimerQueue(self.reactor)
+        clock = cast(IReactorTime, self.timers)  # as much of one as calls need
+        plant = Plant(clock, self.counters, box, self._sounds, lambda: Vad(8000).speech, options)
         records = Records(state.journal.record, time.time, time.monotonic, os.urandom)
         voices = Voices(self._conversation_options, self.prompts)
-        self.switchboard = Switchboard(self.admission, plant, voices, records, self.reactor)
+        self.switchboard = Switchboard(self.admission, plant, voices, records, clock)
         self.switchboard.retry_after_s = config.limits.retry_after_s
         plane_options = PlaneOptions(config.node.host, config.rtp.port_range, 5, config.rtp.quarantine_s, config.rtp.symmetric)
         self.plane = MediaPlane(self.reactor, plane_options, self.switchboard, self.counters, secrets.randbits)
         self.switchboard.plane = self.plane
         self.transports = Transports(self.reactor, self.counters, TransportOptions(config.node.advertised_address))
-        self.timers = TimerQueue(self.reactor)
+        self.trust = Trust(lambda host: False, time.monotonic)
+        self._trust(tenancy)
+        self.transports.budget.trusted = self.trust
+        self.switchboard.authenticated = self.trust.proved
         self.layer = TransactionLayer(self.transports, self.timers, self.counters, time.monotonic)
         self.agent = UserAgent(self.layer, os.urandom, self.counters, UserAgentOptions())
         self.agent.owner = self.switchboard
@@ -213,6 +221,12 @@ class SmartAlexService(Service):
 
     # ------------------------------------------------------------------ what calls need
 
+    def _trust(self, tenancy: Tenancy) -> None:
+        """Sources of any trunk are not rationed, whatever else they have to prove."""
+        fence = AllowlistAuthenticator(("", source) for trunk in tenancy.trunks.values() for source in trunk.allowed_sources)
+        attempt = partial(AuthAttempt, "", "", transport="")
+        self.trust.listed = lambda host: fence.authenticate(attempt(host)).trunk_id is not None
+
     def _authenticator(self, tenancy: Tenancy) -> IAuthenticator:
         sources = [(t.id, source) for t in tenancy.trunks.values() if t.auth == "ip-allowlist" for source in t.allowed_sources]
         known = self.state.repository.credentials()
@@ -284,6 +298,7 @@ class SmartAlexService(Service):
         self._complaint = ""
         if changed is not None:
             self.admission.tenancy, self.admission.authenticator = changed
+            self._trust(self.admission.tenancy)
             self._prepare()
 
     def _not_adopted(self, failure: Failure) -> None:

@@ -6,7 +6,6 @@ message taking, which needs no AI.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any, Protocol
 
 import attrs
@@ -20,10 +19,10 @@ from smartalex.ai.host import Host, IOwner
 from smartalex.ai.speaking import as_backend_error
 from smartalex.errors import BackendError, ContentRefused, Expired, ProtocolError, Refused, TimedOut, Unavailable
 from smartalex.interfaces import Brief, ICounters, IVoiceAgentFactory
-from smartalex.machine import Table, step
+from smartalex.machine import Symbol, Table, step
 
 
-class State(Enum):
+class State(Symbol):
     NEW = "new"
     STARTING = "starting a backend"
     RETRYING = "starting the same backend again"
@@ -32,7 +31,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class Input(Enum):
+class Input(Symbol):
     OPEN = "open"
     READY = "ready"
     FAILED = "failed, may be retried"
@@ -41,7 +40,7 @@ class Input(Enum):
     CLOSE = "close"
 
 
-class Action(Enum):
+class Action(Symbol):
     APOLOGISE = "one moment please"
     START_NEXT = "start the next of the chain"
     START_AGAIN = "start the same one again"

@@ -6,15 +6,13 @@ or a word take it away; a cough lets it go on from where it was.
 
 from __future__ import annotations
 
-from enum import Enum
-
 import attrs
 
-from smartalex.machine import Table, step
+from smartalex.machine import Symbol, Table, step
 from smartalex.media.frame import FRAME_MS
 
 
-class State(Enum):
+class State(Symbol):
     IDLE = "nobody is owed anything"
     CALLER = "the caller speaks"
     HELD = "the caller speaks over the agent, who is held"
@@ -26,7 +24,7 @@ class State(Enum):
     SUSPENDED = "neither hear nor speak"
 
 
-class Input(Enum):
+class Input(Symbol):
     ONSET = "caller begins"
     OVERLAP = "caller begins while the agent speaks"
     INSISTS = "500 ms of speech"
@@ -47,7 +45,7 @@ class Input(Enum):
     CONTINUE = "continue"
 
 
-class Action(Enum):
+class Action(Symbol):
     START = "tell the backend the caller begins"
     END = "tell the backend the caller finished; an answer is owed"
     CHECK = "tell the backend the caller finished; it may have been nothing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from zope.interface import implementer
@@ -40,15 +41,20 @@ class AllowlistAuthenticator:
 
     def authenticate(self, attempt: AuthAttempt) -> Verdict:
         try:
-            address = ip_address(attempt.source.partition("%")[0])
+            family, value, width = _number(attempt.source)
         except ValueError:
             return Verdict(why="the source is no IP address")
-        mapped = getattr(address, "ipv4_mapped", None)
-        address = mapped or address
-        value = int(address)
         for version, prefix in self._order:
-            if version == address.version:
-                trunk_id = self._nets[version, prefix].get(value >> address.max_prefixlen - prefix)
+            if version == family:
+                trunk_id = self._nets[version, prefix].get(value >> width - prefix)
                 if trunk_id is not None:
                     return Verdict(trunk_id)
         return Verdict(why=f"{attempt.source} is on no trunk's list")
+
+
+@lru_cache(maxsize=4096)
+def _number(source: str) -> tuple[int, int, int]:
+    """(4 or 6, the address as a number, its bits); an IPv4 address inside an IPv6 one is that.  Raises ValueError."""
+    address = ip_address(source.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.version, int(address), address.max_prefixlen

@@ -118,9 +118,11 @@ class Call(SessionListener):
         self.media, self.conversation, self._on_released = media, conversation, on_released
         media.leg.user = self
         self.session.listener = self
-        self.session.ring()
         body = answer if answer is not None else media.local_offer()
-        conversation.prepare(self._plant.options.answer_limit_s).addCallback(lambda _: self._input(Input.READY, body))
+        ready = conversation.prepare(self._plant.options.answer_limit_s)
+        if not ready.called:
+            self.session.ring()
+        ready.addCallback(lambda _: self._input(Input.READY, body))
 
     def hang_up(self, cause: str) -> None:
         """End it from our side, in whatever state it is."""

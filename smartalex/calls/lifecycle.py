@@ -7,12 +7,10 @@ when the peer caused it, and refused to the agent when the agent asked for it.
 
 from __future__ import annotations
 
-from enum import Enum
-
-from smartalex.machine import Table
+from smartalex.machine import Symbol, Table
 
 
-class State(Enum):
+class State(Symbol):
     RINGING = "ringing"
     ANSWERED = "answered"  # 200 sent, no ACK yet
     TALKING = "talking"
@@ -22,7 +20,7 @@ class State(Enum):
     ENDED = "ended"
 
 
-class Input(Enum):
+class Input(Symbol):
     READY = "agent ready"
     ACK = "ack"
     TRANSFER = "transfer asked"
@@ -35,7 +33,7 @@ class Input(Enum):
     PEER_GONE = "peer gone"
 
 
-class Action(Enum):
+class Action(Symbol):
     ANSWER = "send 200"
     BEGIN = "start the conversation"
     SEND_REFER = "send REFER"

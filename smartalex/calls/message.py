@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -14,11 +13,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from smartalex.interfaces import IAudioOut, IMessageWriter
-from smartalex.machine import Table, step
+from smartalex.machine import Symbol, Table, step
 from smartalex.media.frame import FRAME_MS, Clip
 
 
-class State(Enum):
+class State(Symbol):
     PROMPTING = "prompting"
     RECORDING = "recording"
     SAVING = "saving"
@@ -26,7 +25,7 @@ class State(Enum):
     DONE = "done"
 
 
-class Input(Enum):
+class Input(Symbol):
     PLAYED = "played"
     FINISHED = "caller finished"
     KEY = "key"
@@ -35,7 +34,7 @@ class Input(Enum):
     FAILED = "not saved"
 
 
-class Action(Enum):
+class Action(Symbol):
     BEEP_AND_RECORD = "start recording"
     SAVE = "keep it"
     THANK = "say it was saved"

@@ -18,6 +18,8 @@ def new_id(now: float, tokens: Callable[[int], bytes]) -> str:
 
 def printable(text: str, limit: int = 80) -> str:
     """Header text made safe for records and terminals: no control characters, at most `limit` characters."""
+    if text.isascii() and text.isprintable():
+        return text[:limit]
     return "".join(c for c in text if c.isprintable()).encode("utf-8", "replace").decode()[:limit]
 
 

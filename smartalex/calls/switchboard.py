@@ -75,6 +75,7 @@ class Switchboard:
         self.calls: dict[str, Call] = {}
         self.plane: MediaPlane
         self.address_for: Callable[[Peer], str] = lambda peer: "127.0.0.1"
+        self.authenticated: Callable[[str], None] = lambda host: None
         self.retry_after_s = 10
         self._plant = plant
         self._voices = voices
@@ -93,6 +94,8 @@ class Switchboard:
             tuple(request.headers.get_all("Authorization")), self._records.now(),
         )  # fmt: skip
         decision = self.admission.decide(attempt, called_number(request))
+        if isinstance(decision, Accepted) or (isinstance(decision, Refused) and decision.trunk is not None):
+            self.authenticated(session.peer.host)
         if isinstance(decision, Challenged):
             self._plant.counters.count("calls.challenged")
             session.challenge(decision.challenges)

@@ -90,7 +90,7 @@ class MediaPlane:
         self._readers: dict[Leg, Reader] = {}
         self._alarm: IDelayedCall | None = None
         self._slot = 0
-        self._due = 0.0
+        self._due = self._wake = 0.0
         self._lateness = [0] * _BUCKETS
         self.ticks = self.late_ticks = 0
         self.worst_late_s = 0.0
@@ -167,7 +167,11 @@ class MediaPlane:
 
     def _enter(self, leg: Leg, slot: int) -> None:
         leg.slot = slot
+        woken = bool(self._slots[slot])
         self._slots[slot] = [*self._slots[slot], leg]
+        if not woken and self._alarm is not None:
+            self._alarm.cancel()
+            self._schedule()
 
     def _leave(self, leg: Leg) -> None:
         # A new list: the tick may be walking over the old one.
@@ -206,12 +210,20 @@ class MediaPlane:
     # ------------------------------------------------------------------ the tick
 
     def _schedule(self) -> None:
+        """Wake for the next slot that holds a leg, or after a round of empty ones."""
+        slots, slot, due = self._slots, self._slot, self._due
+        for _ in range(len(slots) - 1):
+            if slots[slot]:
+                break
+            slot = (slot + 1) % len(slots)
+            due += self._step
+        self._wake = due
         # Whole milliseconds: event loops count in them, and uvloop would go round and round for the fraction.
-        self._alarm = self._reactor.callLater(max(0.0, round(self._due - self._now(), 3)), self._tick)
+        self._alarm = self._reactor.callLater(max(0.0, round(due - self._now(), 3)), self._tick)
 
     def _tick(self) -> None:
         """One slot, or as many as are due; the schedule is absolute, so that nothing drifts."""
-        late = self._now() - self._due
+        late = self._now() - self._wake
         self.ticks += 1
         self._lateness[min(_BUCKETS - 1, max(0, int(late / _BUCKET_S)))] += 1
         self.worst_late_s = max(self.worst_late_s, late)

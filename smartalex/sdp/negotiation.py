@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Literal
 
 import attrs
@@ -136,16 +137,19 @@ def _agreed(theirs: SessionDescription, media: Media, codec: str, capabilities: 
     types = payload_types(media)
     address = _address(media.address or theirs.address)
     direction = _MIRRORED[_direction(theirs, media)]
-    if ipaddress.ip_address(address).is_unspecified:
+    if _ip(address).is_unspecified:
         direction = _DEAF[direction]  # hold in the style of RFC 2543: c=IN IP4 0.0.0.0
     dtmf = types.get("TELEPHONE-EVENT") if capabilities.dtmf else None
     held = direction in ("recvonly", "inactive")
     return Agreed(codec, types[codec], dtmf, address, media.port, _ptime_ms(media), direction, held)
 
 
+_ip = lru_cache(maxsize=4096)(ipaddress.ip_address)
+
+
 def _address(text: str | None) -> str:
     try:
-        address = ipaddress.ip_address(text or "")
+        address = _ip(text or "")
     except ValueError:
         raise RemoteError(488, "no usable connection address") from None
     if address.is_multicast or str(address) == "255.255.255.255":
@@ -154,7 +158,7 @@ def _address(text: str | None) -> str:
 
 
 def _same_family(theirs: str, ours: str) -> None:
-    if ipaddress.ip_address(theirs).version != ipaddress.ip_address(ours).version:
+    if _ip(theirs).version != _ip(ours).version:
         raise RemoteError(488, "address family")
 
 
@@ -176,7 +180,7 @@ def _ptime_ms(media: Media) -> int:
 
 
 def _session(local: Local) -> tuple[Line, ...]:
-    family = f"IN IP{ipaddress.ip_address(local.address).version} {local.address}"
+    family = f"IN IP{_ip(local.address).version} {local.address}"
     return (("v", "0"), ("o", f"- {local.session_id} {local.version} {family}"), ("s", "-"), ("c", family), ("t", "0 0"))
 
 

@@ -153,7 +153,7 @@ class NameAddr:
         return _param(self.params, name)
 
     def with_tag(self, tag: str) -> NameAddr:
-        return attrs.evolve(self, params=(*(p for p in self.params if p[0] != "tag"), ("tag", tag)))
+        return NameAddr(self.display, self.uri, (*[p for p in self.params if p[0] != "tag"], ("tag", tag)))
 
     def __str__(self) -> str:
         display = f"{quote(self.display)} " if self.display else ""
@@ -208,8 +208,10 @@ class Via:
     def with_param(self, name: str, value: str | None) -> Via:
         """Set a parameter, in its place when it is there."""
         if any(key == name for key, _ in self.params):
-            return attrs.evolve(self, params=tuple((k, value if k == name else v) for k, v in self.params))
-        return attrs.evolve(self, params=(*self.params, (name, value)))
+            params = tuple([(k, value if k == name else v) for k, v in self.params])
+        else:
+            params = (*self.params, (name, value))
+        return Via(self.transport, self.host, self.port, params)
 
     def __str__(self) -> str:
         return f"SIP/2.0/{self.transport} {self.sent_by}{write_params(self.params)}"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
-from smartalex.machine import Table
+from smartalex.machine import Symbol, Table
 
 
-class State(Enum):
+class State(Symbol):
     INCOMING = "incoming"  # UAS, no final response yet
     ACCEPTED = "accepted"  # UAS, 2xx sent, no ACK yet
     LEAVING_UNACKED = "leaving unacknowledged"  # UAS, hung up before the ACK: BYE waits for it (RFC 3261 15)
@@ -20,7 +18,7 @@ class State(Enum):
     ENDED = "ended"
 
 
-class Input(Enum):
+class Input(Symbol):
     RING = "ring"
     ANSWER = "answer"
     REJECT = "reject"
@@ -41,7 +39,7 @@ class Input(Enum):
     EXPIRED = "not refreshed in time"
 
 
-class Action(Enum):
+class Action(Symbol):
     SEND_PROVISIONAL = "send 1xx"
     SEND_FINAL = "send the final response"
     SEND_2XX = "send the 2xx and repeat it until its ACK"

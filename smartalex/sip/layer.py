@@ -106,11 +106,13 @@ class _Timed:
 class ServerTransaction(_Timed):
     """`respond` sends; `on_ack` (INVITE, 2xx retransmitted branch) and `on_failed` are the user's."""
 
-    __slots__ = ("key", "on_failed", "request", "response", "user")
+    __slots__ = ("_host", "key", "on_failed", "request", "response", "user")
 
-    def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer) -> None:
+    def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer, host: str) -> None:
+        """`host` is whom it is counted against."""
         kind = Kind.INVITE_SERVER if request.method == "INVITE" else Kind.SERVER
         super().__init__(layer, kind, peer)
+        self._host = host
         self.key = key
         self.request = request
         self.response: bytes = b""
@@ -142,7 +144,7 @@ class ServerTransaction(_Timed):
     def finish(self) -> None:
         super().finish()
         self.on_failed = self.user = None  # they lead back to us
-        self.layer.forget_server(self.key)
+        self.layer.forget_server(self.key, self._host)
 
 
 class ClientTransaction(_Timed):
@@ -249,7 +251,10 @@ class TransactionLayer:
             self.counters.count("sip.retransmission", peer.transport)
             transaction.input(Input.REQUEST)
         else:
-            transaction = ServerTransaction(self, key, message, response_peer(message, peer))
+            if not self.transports.budget.open(peer.host):
+                self.counters.count("sip.over_budget", "transactions")
+                return
+            transaction = ServerTransaction(self, key, message, response_peer(message, peer), peer.host)
             self._servers[key] = transaction
             self._hand_up(transaction, message)
 
@@ -322,8 +327,9 @@ class TransactionLayer:
         for transaction in [t for t in (*self._clients.values(), *self._servers.values()) if t.peer == peer]:
             transaction.input(Input.TRANSPORT_ERROR)
 
-    def forget_server(self, key: Key) -> None:
-        self._servers.pop(key, None)
+    def forget_server(self, key: Key, host: str) -> None:
+        if self._servers.pop(key, None) is not None:
+            self.transports.budget.close(host)
 
     def forget_client(self, key: Key) -> None:
         self._clients.pop(key, None)
@@ -346,7 +352,8 @@ def stamp_via(request: Request, peer: Peer) -> None:
     """Note where it really came from (RFC 3261 18.2.1, RFC 3581 4)."""
     via: Via = request.via
     if via.rport == "":
-        via = via.with_param("rport", str(peer.port)).with_param("received", peer.host)
+        stamped = [(k, str(peer.port) if k == "rport" else v) for k, v in via.params if k != "received"]
+        via = Via(via.transport, via.host, via.port, (*stamped, ("received", peer.host)))
     elif via.host.strip("[]") != peer.host:
         via = via.with_param("received", peer.host)
     if via is not request.via:

@@ -36,7 +36,8 @@ KEYS = {
     name: name.lower()
     for name in (
         "Via From To Call-ID CSeq Contact Max-Forwards Content-Type Content-Length Record-Route Route Allow Supported User-Agent "
-        "P-Asserted-Identity Authorization Require Accept Server Event Refer-To Referred-By Subscription-State Reason"
+        "P-Asserted-Identity Authorization Require Accept Server Event Refer-To Referred-By Subscription-State Reason "
+        "Session-Expires Min-SE Diversion History-Info Replaces Privacy Identity"
     ).split()
 }
 """Names as nearly everybody writes them, to save a look at each letter."""
@@ -73,17 +74,19 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """The first value as written, or None."""
-        key = _key(name)
-        for row in self._rows:
-            if row[0] == key:
-                return row[2]
+        wanted = KEYS.get(name) or _key(name)
+        for key, _, value in self._rows:
+            if key == wanted:
+                return value
         return None
 
     def get_all(self, name: str) -> list[str]:
         """Every value; lines of list headers are split at their commas."""
-        key = _key(name)
-        values = [row[2] for row in self._rows if row[0] == key]
-        if values and key in LISTS:
+        wanted = KEYS.get(name) or _key(name)
+        values = [value for key, _, value in self._rows if key == wanted]
+        if values and wanted in LISTS:
+            if len(values) == 1 and "," not in values[0]:
+                return values if values[0] else []
             return [part for value in values for part in split_list(value)]
         return values
 

@@ -6,12 +6,11 @@ RFC 3515, RFC 3892, RFC 3420, RFC 6665.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
 
 import attrs
 
 from smartalex.errors import RemoteError
-from smartalex.machine import Table, step
+from smartalex.machine import Symbol, Table, step
 from smartalex.sip.headers import NameAddr, parse_params
 from smartalex.sip.layer import Refusal
 from smartalex.sip.message import REASONS, Request
@@ -84,13 +83,13 @@ def _read_sipfrag(body: bytes) -> tuple[int, str]:
 # ------------------------------------------------------------------ a transfer we asked for
 
 
-class TransferState(Enum):
+class TransferState(Symbol):
     SENT = "sent"
     ACCEPTED = "accepted"
     OVER = "over"
 
 
-class TransferInput(Enum):
+class TransferInput(Symbol):
     ACCEPTED = "2xx to the REFER"
     REFUSED = "another final response to it"
     UNANSWERED = "no response to it"
@@ -99,7 +98,7 @@ class TransferInput(Enum):
     NO_OUTCOME = "last NOTIFY, without one"
 
 
-class Tell(Enum):
+class Tell(Symbol):
     ACCEPTED = "tell: accepted"
     PROGRESS = "tell: progress"
     LOST = "tell: lost"

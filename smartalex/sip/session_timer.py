@@ -99,6 +99,8 @@ def answer(timer: SessionTimer, request: Request) -> tuple[Terms | None, Rows]:
     A peer that leaves the choice to us need not refresh: we do.  A request that knows no session timer but
     holds an interval got it from a proxy, and could not repeat itself: it is not refused (erratum 1687).
     """
+    if request.headers.get("Session-Expires") is None and request.headers.get("Supported") is None:
+        return None, ()
     asked = SessionExpires.of(request)
     knows = OPTION in (tag.lower() for tag in request.headers.get_all("Supported") + request.headers.get_all("Require"))
     if not timer or (asked is None and not knows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -30,12 +30,18 @@ class Timer:
         self.call = None
         self.args = ()
 
+    def active(self) -> bool:
+        return self.call is not None
+
     def __lt__(self, other: Timer) -> bool:
         return self.at < other.at
 
 
+SWEEP = 4096
+
+
 class TimerQueue:
-    """Thousands of timers a second on a single DelayedCall."""
+    """Thousands of timers a second on a single DelayedCall; as a clock it is what calls and conversations are given."""
 
     log = Logger()
 
@@ -44,13 +50,27 @@ class TimerQueue:
         self._heap: list[Timer] = []
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
+        self._sweep_at = SWEEP
 
     def call_later(self, seconds: float, call: Callable[..., object], *args: Any) -> Timer:
         timer = Timer(self._clock.seconds() + seconds, call, args)
+        if len(self._heap) >= self._sweep_at:
+            self._sweep()
         heappush(self._heap, timer)
         if self._alarm is None or timer.at < self._alarm_at:
             self._set_alarm(timer.at)
         return timer
+
+    callLater = call_later
+
+    def seconds(self) -> float:
+        return self._clock.seconds()
+
+    def _sweep(self) -> None:
+        """Forget what was cancelled long before its time."""
+        self._heap = [timer for timer in self._heap if timer.call is not None]
+        heapify(self._heap)
+        self._sweep_at = max(SWEEP, 2 * len(self._heap))
 
     def pending(self) -> int:
         """Timers that have neither run nor been cancelled."""
@@ -71,9 +91,8 @@ class TimerQueue:
     def _ring(self) -> None:
         self._alarm = None
         now = self._clock.seconds()
-        heap = self._heap
-        while heap and heap[0].at <= now:
-            timer = heappop(heap)
+        while self._heap and self._heap[0].at <= now:
+            timer = heappop(self._heap)
             if timer.call is not None:
                 call, args = timer.call, timer.args
                 timer.cancel()
@@ -81,6 +100,7 @@ class TimerQueue:
                     call(*args)
                 except Exception:
                     self.log.failure("a SIP timer failed")
+        heap = self._heap
         while heap and heap[0].call is None:
             heappop(heap)
         if heap and (self._alarm is None or heap[0].at < self._alarm_at):

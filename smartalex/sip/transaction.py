@@ -7,13 +7,11 @@ tells the transaction user.
 
 from __future__ import annotations
 
-from enum import Enum
-
-from smartalex.machine import Table, step
+from smartalex.machine import Symbol, Table, step
 from smartalex.sip.timers import T1, T2, T4, TIMEOUT
 
 
-class State(Enum):
+class State(Symbol):
     TRYING = "trying"
     CALLING = "calling"
     PROCEEDING = "proceeding"
@@ -23,7 +21,7 @@ class State(Enum):
     TERMINATED = "terminated"
 
 
-class Input(Enum):
+class Input(Symbol):
     REQUEST = "request again"  # a retransmission from the peer (server)
     ACK = "ack"
     R1XX = "1xx"  # from the wire (client), from the user (server)
@@ -35,7 +33,7 @@ class Input(Enum):
     TRANSPORT_ERROR = "transport error"
 
 
-class Action(Enum):
+class Action(Symbol):
     SEND_REQUEST = "send the request (again)"
     SEND_RESPONSE = "send the last response (again)"
     SEND_ACK = "send ACK for 300-699"
@@ -125,7 +123,7 @@ SERVER: Rows = {
 }
 
 
-class Kind(Enum):
+class Kind(Symbol):
     """Which table, where it starts, and how long stragglers are awaited (unreliable transport; else 0)."""
 
     INVITE_CLIENT = "invite client"

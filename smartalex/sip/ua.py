@@ -40,7 +40,7 @@ class Owner(Protocol):
     """Who takes new calls."""
 
     def on_invite(self, session: Session) -> None:
-        """A new INVITE; 100 has been sent.  Set `session.listener` and go on."""
+        """A new INVITE; 100 is sent when nothing else has been by the end of this.  Set `session.listener` and go on."""
 
     def on_options(self, request: Request) -> int:
         """The status for an OPTIONS outside dialogs."""
@@ -170,8 +170,9 @@ class UserAgent:
         transaction.user = session
         session.replaces = replaced
         self._merged[key] = session
-        transaction.respond(response_to(request, 100))
         self.owner.on_invite(session)
+        if not transaction.response:
+            transaction.respond(response_to(request, 100))  # nothing else comes at once (RFC 3261 17.2.1)
 
     def _replaced(self, request: Request) -> Session | None:
         """The session whose place this INVITE wants (RFC 3891 3)."""
@@ -208,7 +209,6 @@ class UserAgent:
         session.input(Input.BYE, request)
 
     def _reinvite(self, session: Session, transaction: ServerTransaction, request: Request) -> None:
-        transaction.respond(response_to(request, 100))
         session.reinvited(transaction, request)
 
     def _update(self, session: Session, transaction: ServerTransaction, request: Request) -> None:

@@ -28,7 +28,10 @@ def open_engine(url: str) -> Engine:
 
 def to_json(value: Any) -> str:
     """ASCII; what JSON has no word for becomes text, or is left out where it is a key."""
-    return json.dumps(value, default=str, skipkeys=True)
+    return _ENCODE(value)
+
+
+_ENCODE = json.JSONEncoder(default=str, skipkeys=True).encode
 
 
 def _pragmas(connection: Any, _: Any) -> None:

@@ -111,7 +111,7 @@ class Refusals(ExchangeCase):
         first = self.exchange.connected()
         first.session.hangup()
         self.exchange.run(0.5)
-        self.assertEqual(self.exchange.connected().statuses(), [180, 200])
+        self.assertEqual(self.exchange.connected().statuses(), [200])
 
     def test_503_without_rtp_ports(self) -> None:
         self.exchange.plane._free.clear()

@@ -26,21 +26,21 @@ FOUND = next((place for place in PLACES if (place / "wsinv.dat").exists()), None
 OK, NONE = "ok", "none"
 VERDICTS: dict[str, tuple[int | str, tuple[int, ...]]] = {
     # 3.1.1 valid
-    "wsinv": (OK, (481,)), "intmeth": (OK, (501,)), "esc01": (OK, (100, 180, 200)), "escnull": (OK, (405,)),
-    "esc02": (OK, (501,)), "lwsdisp": (OK, (200,)), "longreq": (OK, (100, 180, 200)), "dblreq": (OK, (405,)),
+    "wsinv": (OK, (481,)), "intmeth": (OK, (501,)), "esc01": (OK, (180, 200)), "escnull": (OK, (405,)),
+    "esc02": (OK, (501,)), "lwsdisp": (OK, (200,)), "longreq": (OK, (180, 200)), "dblreq": (OK, (405,)),
     "semiuri": (OK, (200,)), "transports": (OK, (200,)), "mpart01": (OK, (405,)), "unreason": (OK, ()), "noreason": (OK, ()),
     # 3.1.2 invalid: what can be ignored (white space in < sip:... >, headers in a URI, a bad Date) is
     "badinv01": (OK, (400,)), "clerr": (400, (400,)), "ncl": (400, (400,)), "scalar02": (400, (400,)), "scalarlg": (OK, ()),
     "quotbal": (400, (400,)), "ltgtruri": (400, (400,)), "lwsruri": (400, (400,)), "lwsstart": (400, (400,)),
-    "trws": (OK, (200,)), "escruri": (OK, (100, 180, 200)),
-    "baddate": (OK, (100, 180, 200)), "regbadct": (OK, (405,)), "badaspec": (OK, (200,)),
+    "trws": (OK, (200,)), "escruri": (OK, (180, 200)),
+    "baddate": (OK, (180, 200)), "regbadct": (OK, (405,)), "badaspec": (OK, (200,)),
     "baddn": (400, (400,)), "badvers": (505, (505,)), "mismatch01": (400, (400,)), "mismatch02": (400, (400,)),
     "bigcode": (NONE, ()),
     # 3.2 to 3.4
     "badbranch": (OK, (200,)), "insuf": (400, (400,)), "unkscm": (OK, (416,)), "novelsc": (OK, (416,)), "unksm2": (OK, (405,)),
     "bext01": (OK, (420,)), "invut": (OK, (415,)), "regaut01": (OK, (405,)), "multi01": (400, (400,)), "mcl01": (400, (400,)),
     "bcast": (OK, ()), "zeromf": (OK, (200,)), "cparam01": (OK, (405,)), "cparam02": (OK, (405,)), "regescrt": (OK, (405,)),
-    "sdp01": (OK, (406,)), "inv2543": (OK, (100, 180, 200)),
+    "sdp01": (OK, (406,)), "inv2543": (OK, (180, 200)),
     # of the archive, but of no section
     "test": (NONE, ()),
 }  # fmt: skip
