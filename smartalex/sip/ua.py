@@ -95,6 +95,8 @@ class UserAgent:
         self.capabilities = (*self._allow(), ("Supported", ", ".join(sorted(tags))))
         self.handlers: dict[str, Callable[[ServerTransaction, Request], None]] = {}
         """By method, who answers requests outside dialogs that are neither INVITE nor OPTIONS."""
+        self.extensions: dict[str, frozenset[str]] = {}
+        """By method, the option tags that its handler knows beside ours."""
         self.locate: Callable[[Uri], Deferred[tuple[Peer, ...]]] = numeric
         self.unreachable: Callable[[Peer], None] = lambda peer: None
         layer.user = self
@@ -142,7 +144,8 @@ class UserAgent:
             session.accepted(response)
 
     def _check_require(self, request: Request) -> None:
-        unknown = [tag for tag in request.headers.get_all("Require") if tag.lower() not in self._supported]
+        known = self._supported | self.extensions.get(request.method, frozenset())
+        unknown = [tag for tag in request.headers.get_all("Require") if tag.lower() not in known]
         if unknown:
             raise Refusal(420, ("Unsupported", ", ".join(unknown)))
 
