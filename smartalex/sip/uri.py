@@ -16,8 +16,15 @@ Params = tuple[tuple[str, str | None], ...]
 MAX_URI = 4096
 
 _HOST_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?").fullmatch
+_THREE_COLONS = re.compile(r":::([0-9]+\.[0-9.]+\])$").sub
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*").fullmatch
 _BAD_USER = re.compile('[<>"]').search
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()")
+_VISUAL = str.maketrans("", "", "-.()")
+
+COMPARED = ("transport", "user", "ttl", "method", "maddr")
+"""Parameters that make a difference when only one of two URIs has them (RFC 3261 19.1.4)."""
 
 
 @attrs.frozen
@@ -71,13 +78,18 @@ class Uri:
 
 
 def parse_host_port(text: str) -> tuple[str, int | None]:
-    """ "host", "host:port" or "[v6]:port"; raises RemoteError(400)."""
+    """ "host", "host:port" or "[v6]:port"; raises RemoteError(400).
+
+    RFC 3261's grammar could write a third colon before an embedded IPv4 address; it is left out (RFC 5118 4.10).
+    """
     found = _HOST_PORT(text)
     if found is None:
         raise RemoteError(400, "Bad Host")
     host, port = found.groups()
-    if host[0] == "[" and not _is_ipv6(host[1:-1]):
-        raise RemoteError(400, "Bad Host")
+    if host[0] == "[":
+        host = _THREE_COLONS(r"::\1", host)
+        if not _is_ipv6(host[1:-1]):
+            raise RemoteError(400, "Bad Host")
     if port is None:
         return host, None
     if int(port) > 65535:
@@ -140,3 +152,57 @@ def _split_params(text: str) -> tuple[str, Params]:
             raise RemoteError(400, "Bad URI Parameter")
         params.append((name.lower(), value if equals else None))
     return head, tuple(params)
+
+
+# -------------------------------------------------------------------- comparing
+
+
+def equivalent(a: Uri, b: Uri) -> bool:
+    """Whether both mean the same (RFC 3261 19.1.4; RFC 3966 4 for tel:).  Not transitive: what only one says may not count."""
+    if a.scheme != b.scheme:
+        return False
+    if a.scheme == "tel":
+        return _tel(a) == _tel(b)
+    if a.scheme not in ("sip", "sips"):
+        return a.opaque == b.opaque
+    return _fixed(a) == _fixed(b) and _agree(dict(_folded(a.params)), dict(_folded(b.params)))
+
+
+def _fixed(uri: Uri) -> tuple[object, ...]:
+    """What has to be the same in SIP URIs; headers count whatever their order."""
+    user = None if uri.user is None else _plain(uri.user)
+    password = None if uri.password is None else _plain(uri.password)
+    return user, password, _host(uri.host), uri.port, sorted((n, v or "") for n, v in _folded(uri.headers))
+
+
+def _agree(a: dict[str, str | None], b: dict[str, str | None]) -> bool:
+    return all(a[name] == b[name] for name in a.keys() & b.keys()) and not any(name in COMPARED for name in a.keys() ^ b.keys())
+
+
+def _folded(pairs: Params) -> tuple[tuple[str, str | None], ...]:
+    """Without case, and without escapes that need not be there."""
+    return tuple((_plain(name).lower(), None if value is None else _plain(value).lower()) for name, value in pairs)
+
+
+def _plain(text: str) -> str:
+    """Escaped only where that makes a difference."""
+    return _ESCAPE.sub(_unescape, text) if "%" in text else text
+
+
+def _unescape(found: re.Match[str]) -> str:
+    char = chr(int(found[1], 16))
+    return char if char in _UNRESERVED else found[0].upper()
+
+
+def _host(text: str) -> str | IPv6Address:
+    return IPv6Address(text[1:-1]) if text.startswith("[") else text.lower()
+
+
+def _tel(uri: Uri) -> tuple[str, list[tuple[str, str]]]:
+    """The number, and every parameter, without visual separators where these are numbers."""
+    params = [(name, (value or "").lower()) for name, value in _folded(uri.params)]
+    return _digits(uri.user or ""), sorted((n, _digits(v) if n == "ext" or v.startswith("+") else v) for n, v in params)
+
+
+def _digits(number: str) -> str:
+    return _plain(number).translate(_VISUAL).lower()

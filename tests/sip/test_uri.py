@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartalex.errors import RemoteError
-from smartalex.sip.uri import Uri, parse_host_port
+from smartalex.sip.uri import Uri, equivalent, parse_host_port
 
 HOSTS = st.one_of(
     st.from_regex(r"[a-z][a-z0-9-]{0,10}(\.[a-z0-9]{1,5}){0,2}", fullmatch=True),
@@ -79,6 +79,64 @@ class Forms(TestCase):
     def test_host_and_port(self) -> None:
         self.assertEqual(parse_host_port("h.example:0"), ("h.example", 0))
         self.assertEqual(parse_host_port("[::1]"), ("[::1]", None))
+
+    def test_a_third_colon_is_left_out_before_an_ipv4_address_only(self) -> None:
+        self.assertEqual(parse_host_port("[2001:db8:::192.0.2.1]:5070"), ("[2001:db8::192.0.2.1]", 5070))
+        for text in ("[2001:db8:::1]", "[:::]", "[::::192.0.2.1]", "[1:::2:::192.0.2.1]", "[:::192.0.2]"):
+            self.assertRaises(RemoteError, parse_host_port, text)
+
+
+SAME = (
+    # RFC 3261 19.1.4
+    ("sip:%61lice@atlanta.example;transport=TCP", "sip:alice@AtLanTa.Example;Transport=tcp"),
+    ("sip:carol@chicago.example", "sip:carol@chicago.example;newparam=5"),
+    ("sip:carol@chicago.example;security=on", "sip:carol@chicago.example;newparam=5"),
+    ("sip:b.example;transport=tcp;method=REGISTER?to=sip:bob%40b.example",
+     "sip:b.example;method=REGISTER;transport=tcp?to=sip:bob%40b.example"),
+    ("sip:alice@a.example?subject=project%20x&priority=urgent", "sip:alice@a.example?priority=urgent&subject=project%20x"),
+    ("SIP:h", "sip:H"), ("sip:a%3bb@h", "sip:a%3Bb@h"), ("sip:a:p%41@h", "sip:a:pA@h"), ("sip:h;lr", "sip:h"),
+    ("sip:[2001:DB8::1]", "sip:[2001:db8:0:0::1]"), ("sip:[::ffff:192.0.2.1]", "sip:[::ffff:c000:201]"),
+    # RFC 3966 4
+    ("tel:+1-201-555-0123", "tel:+1(201)555.0123"), ("TEL:+12015550123", "tel:+12015550123"),
+    ("tel:7042;phone-context=example.com", "tel:70-42;Phone-Context=EXAMPLE.com"),
+    ("tel:863-1234;phone-context=+1-914-555", "tel:8631234;phone-context=+1(914)555"),
+    ("tel:+1201;ext=12-34;isub=1411", "tel:+1201;isub=1411;ext=1234"), ("tel:*A1;phone-context=h", "tel:*a1;phone-context=H"),
+    ("urn:service:sos", "urn:service:sos"),
+)  # fmt: skip
+OTHER = (
+    ("SIP:ALICE@AtLanTa.Example;Transport=udp", "sip:alice@AtLanTa.Example;Transport=UDP"),
+    ("sip:bob@b.example", "sip:bob@b.example:5060"), ("sip:bob@b.example", "sip:bob@b.example;transport=udp"),
+    ("sip:bob@b.example", "sip:bob@b.example:6000;transport=tcp"),
+    ("sip:carol@chicago.example", "sip:carol@chicago.example?Subject=next%20meeting"),
+    ("sip:bob@phone21.example", "sip:bob@192.0.2.4"),
+    ("sip:carol@chicago.example;security=on", "sip:carol@chicago.example;security=off"),
+    ("sip:a@h", "sips:a@h"), ("sip:a@h", "sip:h"), ("sip:a:p@h", "sip:a@h"), ("sip:a:p@h", "sip:a:P@h"),
+    ("sip:a;b@h", "sip:a%3Bb@h"), ("sip:h;ttl=1", "sip:h"), ("sip:h;user=phone", "sip:h"), ("sip:h", "sip:h;method=INVITE"),
+    ("sip:h;maddr=192.0.2.1", "sip:h"), ("sip:[::1]", "sip:[::2]"), ("sip:[::ffff:192.0.2.1]", "sip:192.0.2.1"),
+    ("sip:h?a=1", "sip:h?a=2"), ("sip:h?a=1&a=1", "sip:h?a=1"), ("sip:+1201@h;user=phone", "tel:+1201"),
+    ("tel:+1201", "tel:1201"), ("tel:+1201", "tel:+1201;ext=1"), ("tel:+1201;ext=1", "tel:+1201;ext=2"), ("tel:+1", "tel:+2"),
+    ("tel:1;phone-context=a", "tel:1;phone-context=b"), ("tel:1;phone-context=+44", "tel:1;phone-context=44"),
+    ("urn:service:sos", "urn:service:SOS"),
+)  # fmt: skip
+
+
+class Equivalence(TestCase):
+    def test_what_means_the_same(self) -> None:
+        for a, b in SAME:
+            with self.subTest(a=a, b=b):
+                self.assertTrue(equivalent(Uri.parse(a), Uri.parse(b)))
+                self.assertTrue(equivalent(Uri.parse(b), Uri.parse(a)))
+
+    def test_what_does_not(self) -> None:
+        for a, b in OTHER:
+            with self.subTest(a=a, b=b):
+                self.assertFalse(equivalent(Uri.parse(a), Uri.parse(b)))
+                self.assertFalse(equivalent(Uri.parse(b), Uri.parse(a)))
+
+    @given(URIS, URIS)
+    def test_everything_is_its_own_equivalent_and_order_does_not_matter(self, a: Uri, b: Uri) -> None:
+        self.assertTrue(equivalent(a, Uri.parse(str(a))))
+        self.assertEqual(equivalent(a, b), equivalent(b, a))
 
 
 class Properties(TestCase):
