@@ -1,4 +1,4 @@
-"""Digest credentials we issue: shown once, kept as HA1s in the vault."""
+"""Digest credentials in the vault: those we issue, shown once and kept as HA1s, and those we were given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 
 from smartalex.interfaces import ISecretStore
-from smartalex.sip.digest import HASHES, ha1
+from smartalex.sip.digest import HASHES, Secret, ha1
 
 LETTERS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """Letters and digits nobody mistakes for one another."""
@@ -37,5 +37,23 @@ def forget(vault: ISecretStore, trunk_id: str) -> None:
     vault.delete(_name(trunk_id))
 
 
+def put_register(vault: ISecretStore, trunk_id: str, password: str) -> None:
+    """The password of our extension on this trunk's PBX: in plain, for the PBX's realm is not known before it asks."""
+    vault.put(_register_name(trunk_id), password.encode())
+
+
+def read_register(vault: ISecretStore, trunk_id: str) -> Secret:
+    """Raises KeyError when none was given."""
+    return Secret(vault.get(_register_name(trunk_id)).decode())
+
+
+def forget_register(vault: ISecretStore, trunk_id: str) -> None:
+    vault.delete(_register_name(trunk_id))
+
+
 def _name(trunk_id: str) -> str:
     return f"trunk/{trunk_id}/digest"
+
+
+def _register_name(trunk_id: str) -> str:
+    return f"trunk/{trunk_id}/register"

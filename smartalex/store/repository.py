@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from smartalex.errors import LocalError
 from smartalex.interfaces import CallEvent, ISecretStore
+from smartalex.sip.digest import Secret
 from smartalex.store import credentials, schema
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
@@ -116,15 +117,19 @@ class Repository:
             self.changed(connection)
         if not new.digest:
             credentials.forget(self.vault, old.id)
+        if not new.register:
+            credentials.forget_register(self.vault, old.id)
         return password
 
     def remove_trunk(self, trunk: Trunk) -> None:
-        """With its DIDs and its secret; records of its calls stay."""
+        """With its DIDs, its bindings and its secrets; records of its calls stay."""
         with self.engine.begin() as connection:
             connection.execute(delete(schema.did).where(schema.did.c.trunk == trunk.id))
+            connection.execute(delete(schema.binding).where(schema.binding.c.trunk == trunk.id))
             connection.execute(delete(schema.trunk).where(schema.trunk.c.id == trunk.id))
             self.changed(connection)
         credentials.forget(self.vault, trunk.id)
+        credentials.forget_register(self.vault, trunk.id)
 
     def put_did(self, did: Did) -> None:
         """New, or leading to another agent from now on."""
@@ -159,6 +164,45 @@ class Repository:
 
     def _issued(self, trunk: Trunk, realm: str) -> str:
         return credentials.issue(self.vault, trunk.id, trunk.username, realm)
+
+    # ------------------------------------------------------------------ registration
+
+    def bindings(self) -> list[dict[str, Any]]:
+        """Of every PBX that registers to us, in the order in which they run out, or have."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(schema.binding).order_by(schema.binding.c.expires_at)).mappings()
+            return [dict(row) for row in rows]
+
+    def put_bindings(self, bindings: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Replace those of these trunks, all or nothing."""
+        rows = [{key: _storable(value) for key, value in row.items()} for rows in bindings.values() for row in rows]
+        with self.engine.begin() as connection:
+            connection.execute(delete(schema.binding).where(schema.binding.c.trunk.in_(list(bindings))))
+            if rows:
+                connection.execute(insert(schema.binding), rows)
+
+    def put_register_password(self, trunk_id: str, password: str | None) -> None:
+        """What we register with at this trunk's PBX; None forgets it.  The service registers anew when it notices."""
+        if password is None:
+            credentials.forget_register(self.vault, trunk_id)
+        else:
+            credentials.put_register(self.vault, trunk_id, password)
+        with self.engine.begin() as connection:
+            self.changed(connection)
+
+    def register_passwords(self) -> dict[str, Secret]:
+        """By the id of the trunk, for those that register somewhere and have one that can be read."""
+        with self.engine.connect() as connection:
+            trunks = connection.execute(select(schema.trunk.c.id).where(schema.trunk.c.register != "")).scalars().all()
+        known = {}
+        for trunk_id in trunks:
+            try:
+                known[trunk_id] = credentials.read_register(self.vault, trunk_id)
+            except KeyError:
+                continue
+            except LocalError as error:
+                self.log.error("trunk {trunk} has to be given its password again: {error}", trunk=trunk_id, error=error)
+        return known
 
     # ------------------------------------------------------------------ records
 

@@ -3,6 +3,8 @@
 import json
 import string
 
+import attrs
+
 from smartalex.auth.digest import DigestAuthenticator
 from smartalex.interfaces import AuthAttempt, Verdict
 from smartalex.sip.digest import HASHES, DigestClient, NonceSource, Secret, ha1
@@ -67,3 +69,37 @@ class Rotating(StoreCase):
         self.assertGreater(self.repository.revision(), before)
         self.assertEqual(self.judge(fresh).trunk_id, "acme")
         self.assertEqual(self.judge(self.password), Verdict(why=f"wrong password for {self.username}"))
+
+
+class Given(StoreCase):
+    """What we register with at somebody else's PBX."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        seed_demo(self.repository, REALM)
+        plain = self.repository.trunk_named("acme")
+        assert plain is not None
+        self.plain, self.trunk = plain, attrs.evolve(plain, register="sip:300@pbx.example.com")
+        self.repository.change_trunk(plain, self.trunk, REALM)
+
+    def test_kept_sealed_and_given_back(self) -> None:
+        before = self.repository.revision()
+        self.repository.put_register_password("acme", "s3cret")
+        self.assertGreater(self.repository.revision(), before)
+        self.assertEqual(self.open().register_passwords(), {"acme": Secret("s3cret")})
+        self.assertNotIn(b"s3cret", b"".join(path.read_bytes() for path in self.folder.iterdir()))
+
+    def test_forgotten_alone_with_the_registration_and_with_the_trunk(self) -> None:
+        for forget in (
+            lambda: self.repository.put_register_password("acme", None),
+            lambda: self.repository.change_trunk(self.trunk, self.plain, REALM),
+            lambda: self.repository.remove_trunk(self.trunk),
+        ):
+            self.repository.put_register_password("acme", "s3cret")
+            forget()
+            self.assertEqual(self.repository.register_passwords(), {})
+            self.assertRaises(KeyError, credentials.read_register, self.repository.vault, "acme")
+
+    def test_one_that_cannot_be_read_costs_itself_alone(self) -> None:
+        self.repository.put_register_password("acme", "s3cret")
+        self.assertEqual(self.open(bytes(32)).register_passwords(), {})
