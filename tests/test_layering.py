@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "rtp": {"media.codecs"},
     "auth": {"sip.digest", "sip.headers"},
     "ai": set(),
-    "store": {"tenants", "config", "sip.digest"},
+    "store": {"tenants", "config", "sip.digest", "sip.tls"},
     "calls": {"sip", "sdp", "rtp", "ai.runtime", "ai.prompts", "tenants", "plugins"},
     "phone": {"sip", "sdp", "rtp"},
     "web": {"counters", "tenants", "store", "calls"},
@@ -36,8 +36,9 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 SIP_ORDER = [
-    "uri", "headers", "message", "diversion", "info", "privacy", "framing", "digest", "credential", "stir", "trace", "timers",
-    "budget", "websocket", "location", "resolver", "transaction", "ports", "tls", "stream", "connections", "transport",
+    "uri", "headers", "message", "diversion", "info", "privacy", "framing", "digest", "credential", "stir",
+    "redaction", "trace", "timers", "budget", "websocket", "location", "resolver", "transaction", "ports", "tls", "stream",
+    "connections", "transport",
     "layer", "asking", "dialog", "invite", "refer", "session_timer", "provisional", "replaces", "outgoing", "change",
     "session", "bindings", "registration", "ua", "registrar",
 ]  # fmt: skip
