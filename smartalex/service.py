@@ -34,6 +34,7 @@ from smartalex.calls.admission import Admission
 from smartalex.calls.call import CallOptions, Plant
 from smartalex.calls.health import TrunkHealth
 from smartalex.calls.message import MessageLimits, MessageSounds
+from smartalex.calls.registrar import Clocks, TrunkBindings
 from smartalex.calls.switchboard import Records, Switchboard, Voices
 from smartalex.calls.trust import Trust
 from smartalex.config import Config
@@ -106,6 +107,7 @@ class SmartAlexService(Service):
         super().startService()
         self._pool.start()
         self.plane.start()
+        self.bindings.start()
         self._reload.start(RELOAD_S, now=False)
         self._prepare().addCallbacks(lambda _: self._open(), self._failed)
 
@@ -137,6 +139,16 @@ class SmartAlexService(Service):
         self.agent.owner = self.switchboard
         self.switchboard.address_for = self._address_for
         self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.reactor.resolve, self.counters, self._keep_health)
+        self._registration()
+
+    def _registration(self) -> None:
+        """PBXs that register to us, and those that we register at."""
+        repository, clocks = self.state.repository, Clocks(time.time, time.monotonic)
+        keep = partial(self._defer, repository.put_bindings)
+        self.bindings = TrunkBindings(self.reactor, self.agent, self.admission, clocks, self.counters, keep)
+        self.bindings.authenticated = self.trust.proved
+        self.bindings.restore(repository.bindings())
+        self.health.ways = self.bindings.ways
 
     def _trunks(self) -> Iterable[Trunk]:
         return self.admission.tenancy.trunks.values()
@@ -278,7 +290,7 @@ class SmartAlexService(Service):
         return {
             "calls": len(self.switchboard.calls), "legs": len(self.plane), "sip_transactions": len(self.layer),
             "records_pending": len(self.state.journal.pending), "media_late_ticks": self.plane.late_ticks,
-            "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(),
+            "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.bindings.gauges(),
         }  # fmt: skip
 
     def _defer(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -299,6 +311,7 @@ class SmartAlexService(Service):
         if changed is not None:
             self.admission.tenancy, self.admission.authenticator = changed
             self._trust(self.admission.tenancy)
+            self.bindings.adopt()
             self._prepare()
 
     def _not_adopted(self, failure: Failure) -> None:
@@ -334,6 +347,7 @@ class SmartAlexService(Service):
         self.prompts.close()
         self.plane.stop()
         await self._writer.stop()
+        await self.bindings.stop()
         self.timers.stop()
         await DeferredList([d for d in (*self.transports.stop(), self._http.stopListening()) if d is not None])
         for name in ("run.json", HEALTH_FILE):

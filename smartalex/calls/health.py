@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from smartalex.calls.registrar import Way
 from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
 from smartalex.sip.asking import Outside
@@ -56,7 +57,8 @@ class Health:
 class TrunkHealth:
     """Asks each PBX every `interval_s`.
 
-    `resolve(host)` is a Deferred of its address; `keep` gets everything known, by trunk, after each change.
+    `resolve(host)` is a Deferred of its address; `keep` gets everything known, by trunk, after each change;
+    `ways(trunk_id)` are those to where it has registered from, best first.
     """
 
     log = Logger()
@@ -71,6 +73,7 @@ class TrunkHealth:
         keep: Callable[[dict[str, dict[str, Any]]], None],
     ) -> None:
         self.known: dict[str, Health] = {}
+        self.ways: Callable[[str], Sequence[Way]] = lambda trunk_id: ()
         self._reactor = reactor
         self._agent = agent
         self._trunks = trunks
@@ -88,16 +91,29 @@ class TrunkHealth:
             self._round.stop()
 
     def ask(self) -> None:
-        """One round; a trunk without a domain of its own has nobody to ask."""
-        asked = {trunk.name: trunk for trunk in self._trunks() if trunk.active and trunk.pbx_domain}
-        for gone in set(self.known) - set(asked):
-            del self.known[gone]
-        for name, trunk in asked.items():
+        """One round; a trunk without a domain of its own is asked where it has registered from, if it has."""
+        active = [(trunk, self.ways(trunk.id)) for trunk in self._trunks() if trunk.active]
+        asked = {trunk.name: (trunk.pbx_domain, ways) for trunk, ways in active if trunk.pbx_domain or ways}
+        self._forget(self.known.keys() - asked.keys())
+        for name, (domain, ways) in asked.items():
             self.known.setdefault(name, Health())
-            host, port = _target(trunk.pbx_domain)
-            self._resolve(host).addCallbacks(
-                partial(self._send, name, trunk.pbx_domain, port), partial(self._unresolved, name, host)
-            ).addErrback(lambda failure: self.log.failure("asking a PBX for its options failed", failure))
+            if domain:
+                self._look_up(name, domain)
+            else:
+                self._send(name, ways[0])
+
+    def _forget(self, names: Set[str]) -> None:
+        for gone in names:
+            del self.known[gone]
+        if names:
+            self._changed()
+
+    def _look_up(self, name: str, domain: str) -> None:
+        host, port = _target(domain)
+        uri = Uri.parse(f"sip:{domain}")
+        self._resolve(host).addCallbacks(
+            lambda address: self._send(name, Way(uri, Peer("udp", address, port))), partial(self._unresolved, name, host)
+        ).addErrback(lambda failure: self.log.failure("asking a PBX for its options failed", failure))
 
     def gauges(self) -> dict[str, dict[str, float]]:
         """By trunk; one that was never heard nor given up is left out."""
@@ -105,14 +121,13 @@ class TrunkHealth:
         latency = {name: round(one.latency_s, 4) for name, one in self.known.items() if one.latency_s is not None}
         return {"trunk_up": up, "trunk_latency_seconds": latency}
 
-    def _send(self, name: str, domain: str, port: int, address: str) -> None:
+    def _send(self, name: str, way: Way) -> None:
         asked_at = self._reactor.seconds()
-        uri = Uri.parse(f"sip:{domain}")
-        peer = Peer("udp", address, port)
-        us = NameAddr("", Uri.parse(self._agent.contact_at(peer, "smartalex")))
+        us, them = NameAddr("", Uri.parse(self._agent.contact_at(way.peer, "smartalex"))), NameAddr("", way.uri)
+        headers = (*way.route, ("Accept", "application/sdp"))
         self._agent.ask(
-            Outside("OPTIONS", uri, us, NameAddr("", uri), (("Accept", "application/sdp"),), contact_user="smartalex"),
-            (peer,),
+            Outside("OPTIONS", way.uri, us, them, headers, contact_user="smartalex"),
+            (way.peer,),
             partial(self._answered, name, asked_at),
             lambda why: self._failed(name, WHY.get(why, why)),
         )

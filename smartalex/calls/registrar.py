@@ -51,13 +51,14 @@ class Way:
 
 
 class TrunkBindings:
-    """`keep` is called with what changed, at most once in KEEP_S."""
+    """`keep` is called with what changed, at most once in KEEP_S; `authenticated` with the address of each who may register."""
 
     log = Logger()
 
     def __init__(  # noqa: PLR0917 (the service names them all)
         self, reactor: Any, agent: UserAgent, admission: Admission, clocks: Clocks, counters: ICounters, keep: Keep
     ) -> None:
+        self.authenticated: Callable[[str], None] = lambda host: None
         self._reactor = reactor
         self._agent = agent
         self._admission = admission
@@ -87,7 +88,7 @@ class TrunkBindings:
 
     def adopt(self) -> None:
         """The trunks have changed: those that are gone have no bindings."""
-        for gone in set(self._registrar.bindings) - set(self._admission.tenancy.trunks):
+        for gone in self._registrar.bindings.keys() - self._admission.tenancy.trunks.keys():
             self._registrar.forget(gone)
 
     def stop(self) -> Deferred[Any]:
@@ -150,6 +151,7 @@ class TrunkBindings:
         trunk = self._admission.tenancy.trunks.get(verdict.trunk_id or "")
         if trunk is None or not trunk.active:
             raise Refusal(403)
+        self.authenticated(source.host)
         user = request.to.uri.user_text.lower()
         if request.to.uri.scheme not in ("sip", "sips") or user not in (trunk.username.lower(), trunk.name.lower()) or not user:
             raise Refusal(404)

@@ -10,13 +10,10 @@ from smartalex.errors import RemoteError
 from smartalex.sip.headers import MAX_SEQUENCE, NameAddr, Peer, write_params
 from smartalex.sip.layer import Refusal
 from smartalex.sip.message import Request
-from smartalex.sip.uri import Params, Uri
+from smartalex.sip.uri import Params, Uri, equivalent
 
 MALFORMED_S = 3600
 """What an expiry means that is no number (RFC 3261 10.2.1.1, 20.19)."""
-
-ALWAYS_COMPARED = frozenset(("user", "ttl", "method", "maddr", "transport"))
-"""URI parameters that make two URIs differ even where only one has them (RFC 3261 19.1.4)."""
 
 
 @attrs.frozen
@@ -109,19 +106,6 @@ def updated(known: tuple[Binding, ...], register: Register, peer: Peer, now: flo
     return tuple(left[-limits.bindings :])
 
 
-def equivalent(one: Uri, other: Uri) -> bool:
-    """Whether two SIP URIs name the same (RFC 3261 19.1.4)."""
-    if (one.scheme, one.host.lower(), one.port) != (other.scheme, other.host.lower(), other.port):
-        return False
-    if (one.user is None) != (other.user is None) or one.user_text != other.user_text or one.password != other.password:
-        return False
-    mine, theirs = _folded(one.params), _folded(other.params)
-    compared = (mine.keys() & theirs.keys()) | ((mine.keys() | theirs.keys()) & ALWAYS_COMPARED)
-    if any(mine.get(name) != theirs.get(name) for name in compared):
-        return False
-    return sorted((n.lower(), v) for n, v in one.headers) == sorted((n.lower(), v) for n, v in other.headers)
-
-
 def flow_of(params: Params) -> Params:
     """`+sip.instance` and `reg-id` where both are there and make sense (RFC 5626 4.2), else ()."""
     found = dict(params)
@@ -196,7 +180,3 @@ def _same(old: Binding, new: Binding) -> bool:
     if old.flow or new.flow:
         return old.flow == new.flow
     return equivalent(old.uri, new.uri)
-
-
-def _folded(params: Params) -> dict[str, str]:
-    return {name: (value or "").lower() for name, value in params}

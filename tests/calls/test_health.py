@@ -7,6 +7,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import DNSLookupError
 
 from smartalex.calls.health import Health, TrunkHealth
+from smartalex.calls.registrar import Way
+from smartalex.sip.headers import Peer
+from smartalex.sip.uri import Uri
 from smartalex.tenants.trunk import Trunk
 from tests.sip.network import Agent, Network
 
@@ -84,8 +87,17 @@ class Asking(TestCase):
         self.rounds(2)
         self.assertEqual(self.kept[-1]["acme"]["detail"], "nowhere.example.com cannot be resolved")
 
+    def test_without_a_domain_it_is_asked_where_it_has_registered_from(self) -> None:
+        way = Way(Uri.parse("sip:300@10.0.0.5:5062"), Peer("udp", "192.0.2.9", 5060), (("Route", "<sip:edge.example.com;lr>"),))
+        self.health.ways = lambda trunk_id: {"t2": [way]}.get(trunk_id, [])
+        self.network.run(INTERVAL_S + 1)
+        [first, bare] = self.network.messages("OPTIONS")[-2:]
+        self.assertEqual((first.uri, bare.uri), ("sip:pbx.example.com", "sip:300@10.0.0.5:5062"))  # type: ignore[union-attr]
+        self.assertEqual(bare.headers.get("Route"), "<sip:edge.example.com;lr>")
+        self.assertEqual(self.kept[-1]["bare"]["state"], "up")
+
     def test_a_trunk_that_is_gone_or_suspended_is_forgotten(self) -> None:
         self.rounds(1)
         self.trunks[0] = Trunk("t1", "w1", "acme", "pbx.example.com", active=False)
         self.rounds(2)
-        self.assertEqual((self.asked(), self.health.known), (2, {}))
+        self.assertEqual((self.asked(), self.health.known, self.kept[-1]), (2, {}, {}))

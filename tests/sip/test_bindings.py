@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartalex.errors import RemoteError
-from smartalex.sip.bindings import Binding, Limits, Register, equivalent, updated
+from smartalex.sip.bindings import Binding, Limits, Register, updated
 from smartalex.sip.headers import Peer
 from smartalex.sip.message import Headers, Request
-from smartalex.sip.uri import Uri
 
 PBX = Peer("udp", "192.0.2.9", 5070)
 LIMITS = Limits()
@@ -189,32 +188,6 @@ class Flows(Bound):
         self.assertEqual(self.refused(contact, path="<sip:edge;lr>", **edge).status, 439)
         self.register(contact, path="<sip:inner;lr>, <sip:edge;lr;ob>", **edge)
         self.assertNotEqual(self.known[0].flow, ())
-
-
-class Same(TestCase):
-    """The examples of RFC 3261 19.1.4."""
-
-    def test_equivalent(self) -> None:
-        for one, other in (
-            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
-            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
-            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
-            ("sip:a@b;transport=tcp?priority=urgent&to=sip:x", "sip:a@b;transport=TCP?to=sip:x&Priority=urgent"),
-        ):
-            self.assertTrue(equivalent(Uri.parse(one), Uri.parse(other)), (one, other))
-
-    def test_different(self) -> None:
-        for one, other in (
-            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
-            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
-            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
-            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
-            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
-            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
-            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
-            ("sip:a@b", "sips:a@b"), ("sip:a:x@b", "sip:a@b"), ("sip:b", "sip:a@b"),
-        ):  # fmt: skip
-            self.assertFalse(equivalent(Uri.parse(one), Uri.parse(other)), (one, other))
 
 
 TRIED = st.lists(
