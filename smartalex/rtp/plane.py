@@ -89,7 +89,7 @@ class MediaPlane:
         self._slots: list[list[Leg]] = [[] for _ in range(options.slots)]
         self._readers: dict[Leg, Reader] = {}
         self._alarm: IDelayedCall | None = None
-        self._slot = 0
+        self._slot = self._woken = 0  # the next one, and the one that the alarm is set for
         self._due = self._wake = 0.0
         self._lateness = [0] * _BUCKETS
         self.ticks = self.late_ticks = 0
@@ -115,7 +115,7 @@ class MediaPlane:
         leg = Leg(sock, port, self._random, self._now)
         leg.receive, leg.symmetric = receive, self._options.symmetric
         leg.on_started, leg.on_closed, leg.on_pressed = self._started, self._closed, self.sink.on_dtmf
-        self._enter(leg, min(range(len(self._slots)), key=lambda n: len(self._slots[n])))
+        self._enter(leg, min(self._coming(self._woken), key=lambda n: len(self._slots[n])))
         control = Control(leg, rtcp, self._reactor, self._random, self._now)
         reader = self._readers[leg] = Reader(leg, sock, control, self._shared)
         if self._options.polled:
@@ -167,9 +167,9 @@ class MediaPlane:
 
     def _enter(self, leg: Leg, slot: int) -> None:
         leg.slot = slot
-        woken = bool(self._slots[slot])
+        late = not self._slots[slot] and slot != self._woken
         self._slots[slot] = [*self._slots[slot], leg]
-        if not woken and self._alarm is not None:
+        if late and self._alarm is not None:
             self._alarm.cancel()
             self._schedule()
 
@@ -182,12 +182,12 @@ class MediaPlane:
         self._leave(leg)
         sizes = [len(legs) for legs in self._slots]
         most = min(sizes) * 5 // 4 + 2
-        self._enter(leg, next(n for n in self._coming() if sizes[n] <= most))
+        self._enter(leg, next(n for n in self._coming(self._slot) if sizes[n] <= most))
         self._readers[leg].control.start()
 
-    def _coming(self) -> list[int]:
+    def _coming(self, first: int) -> list[int]:
         count = len(self._slots)
-        return [(self._slot + n) % count for n in range(count)]
+        return [(first + n) % count for n in range(count)]
 
     def _closed(self, leg: Leg) -> None:
         self._leave(leg)
@@ -217,7 +217,7 @@ class MediaPlane:
                 break
             slot = (slot + 1) % len(slots)
             due += self._step
-        self._wake = due
+        self._wake, self._woken = due, slot
         # Whole milliseconds: event loops count in them, and uvloop would go round and round for the fraction.
         self._alarm = self._reactor.callLater(max(0.0, round(due - self._now(), 3)), self._tick)
 

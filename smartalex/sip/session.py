@@ -29,7 +29,7 @@ from smartalex.sip.refer import (
     refer_headers,
     sipfrag,
 )  # fmt: skip
-from smartalex.sip.session_timer import SessionTimer, agreed, answer
+from smartalex.sip.session_timer import SessionTimer, Terms, agreed, answer
 from smartalex.sip.timers import T1, T2, TIMEOUT, Timer, TimerQueue
 
 
@@ -139,7 +139,7 @@ class Session:
     __slots__ = (
         "_ack", "_agent", "_awaits", "_changes", "_early", "_farewell", "_forks", "_referred", "_reliably", "_response",
         "_timers", "_transaction", "_transfer", "_transfers",
-        "client", "dialog", "listener", "outgoing", "peer", "replaces", "request", "role", "state", "tag",
+        "client", "dialog", "listener", "outgoing", "peer", "replaces", "request", "role", "state", "tag", "terms",
     )  # fmt: skip
 
     def __init__(self, agent: Agent, role: str, request: Request, peer: Peer, tag: str) -> None:
@@ -153,6 +153,7 @@ class Session:
         self.listener: SessionListener = SessionListener()
         self.client: ClientTransaction | None = None
         self.outgoing: Outgoing | None = None  # UAC
+        self.terms: tuple[Terms | None, Rows] = (None, ())  # UAS: how long it lasts unrefreshed, and what the 2xx says of it
         self.replaces: Session | None = None  # UAS: whose place this one takes (RFC 3891), until it is answered or refused
         self._early: Dialog | None = None  # UAS: becomes `dialog` with the 2xx
         self._forks: dict[str, Fork] = {}  # UAC, by the peer's tag
@@ -189,7 +190,7 @@ class Session:
 
     def answer(self, body: bytes, content_type: str = SDP, headers: Iterable[tuple[str, str]] = ()) -> None:
         """200, repeated until its ACK comes."""
-        terms, rows = answer(self._agent.timer, self.request)
+        terms, rows = self.terms
         self._verb(Input.ANSWER, self._success(self.request, body, content_type, (*headers, *rows)))
         self._changes.local_sdp, self._changes.remote_sdp = body, self.request.body
         self._changes.agree(self, terms)

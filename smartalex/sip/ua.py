@@ -163,7 +163,7 @@ class UserAgent:
             raise Refusal(415, ("Accept", SDP))
         if not accepts_sdp(request.headers.get_all("Accept")):
             raise Refusal(406)
-        session_timer.answer(self.timer, request)  # an interval that is too short is refused before anything else is
+        terms = session_timer.answer(self.timer, request)  # an interval that is too short is refused before anything else is
         key = merge_key(request)
         if key in self._merged:
             raise Refusal(482)  # the same request by another path (RFC 3261 8.2.2.2)
@@ -171,7 +171,7 @@ class UserAgent:
         session = Session(self, "uas", request, transaction.peer, self.token())
         session.arrived(transaction)
         transaction.user = session
-        session.replaces = replaced
+        session.replaces, session.terms = replaced, terms
         self._merged[key] = session
         self.owner.on_invite(session)
         if not transaction.response:
