@@ -1,0 +1,162 @@
+"""The SIP messages of each call in progress, as they went over the wire; redacted when the call is over."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from smartalex.sip.headers import Peer
+from smartalex.sip.redaction import redact
+
+MESSAGES = 200
+OCTETS = 256 * 1024
+"""The most that is kept of one call."""
+WAITING_MESSAGES = 200
+WAITING_OCTETS = 1024 * 1024
+"""The most that is kept of what belongs to no call yet."""
+LEVEL = 6
+
+_Seen = tuple[float, bool, Peer, bytes]
+
+
+@attrs.frozen
+class Traced:
+    """One message without its secrets.  `at` is wall time (Unix seconds); `local` is our side, as the peer knows it."""
+
+    at: float
+    incoming: bool
+    peer: Peer
+    local: Peer
+    data: bytes
+
+
+@attrs.frozen
+class Trace:
+    """In the order they were seen; `dropped` more were not kept."""
+
+    messages: tuple[Traced, ...] = ()
+    dropped: int = 0
+
+    def to_data(self) -> dict[str, Any]:
+        """What a record keeps of it: JSON, packed because it is long and repeats itself."""
+        messages = [_row(message) for message in self.messages]
+        packed = zlib.compress(json.dumps(messages, separators=(",", ":")).encode(), LEVEL)
+        return {"messages": base64.b64encode(packed).decode(), "dropped": self.dropped}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Trace:
+        """Raises ValueError for what `to_data` did not make."""
+        try:
+            rows = json.loads(zlib.decompress(base64.b64decode(data["messages"])))
+            return cls(tuple(map(_traced, rows)), int(data["dropped"]))
+        except (KeyError, TypeError, AttributeError, zlib.error) as error:
+            raise ValueError(f"no trace: {error}") from None
+
+
+def _row(message: Traced) -> list[Any]:
+    direction, text = "in" if message.incoming else "out", message.data.decode("utf-8", "surrogateescape")
+    return [round(message.at, 6), direction, message.peer.transport, _spell(message.peer), _spell(message.local), text]
+
+
+def _traced(row: list[Any]) -> Traced:
+    at, direction, transport, peer, local, text = row
+    data = text.encode("utf-8", "surrogateescape")
+    return Traced(at, direction == "in", _peer(transport, peer), _peer(transport, local), data)
+
+
+def _spell(peer: Peer) -> str:
+    return f"{peer.host} {peer.port}"
+
+
+def _peer(transport: str, text: str) -> Peer:
+    host, _, port = text.rpartition(" ")
+    return Peer(transport, host, int(port))
+
+
+class _Open:
+    """One Call-ID; `holders` calls have it in common."""
+
+    __slots__ = ("dropped", "holders", "octets", "seen")
+
+    def __init__(self) -> None:
+        self.seen: list[_Seen] = []
+        self.octets = 0
+        self.dropped = 0
+        self.holders = 0
+
+    def add(self, one: _Seen) -> None:
+        octets = self.octets + len(one[3])
+        if len(self.seen) >= MESSAGES or octets > OCTETS:
+            self.dropped += 1
+        else:
+            self.seen.append(one)
+            self.octets = octets
+
+
+class TraceBook:
+    """`wall` gives Unix seconds; `local(peer)` our host and port as this peer knows them.
+
+    What comes before a call is known, its INVITE above all, waits in a short memory until `open` takes it over.
+    """
+
+    def __init__(self, wall: Callable[[], float], local: Callable[[Peer], tuple[str, int]]) -> None:
+        self._wall = wall
+        self._local = local
+        self._open: dict[str, _Open] = {}
+        self._waiting: dict[str, list[_Seen]] = {}
+        self._waiting_messages = 0
+        self._waiting_octets = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def tap(self, call_id: str, incoming: bool, peer: Peer, data: bytes) -> None:
+        """For TransactionLayer.tap."""
+        opened = self._open.get(call_id)
+        if opened is not None:
+            opened.add((self._wall(), incoming, peer, data))
+            return
+        self._waiting.setdefault(call_id, []).append((self._wall(), incoming, peer, data))
+        self._waiting_messages += 1
+        self._waiting_octets += len(data)
+        while self._waiting_messages > WAITING_MESSAGES or self._waiting_octets > WAITING_OCTETS:
+            self._take(next(iter(self._waiting)))
+
+    def open(self, call_id: str) -> None:
+        """From here on everything of this Call-ID is kept; each `open` wants its `close` or `forget`."""
+        opened = self._open.setdefault(call_id, _Open())
+        opened.holders += 1
+        for one in self._take(call_id):
+            opened.add(one)
+
+    def close(self, call_id: str) -> Trace:
+        """All that was kept, redacted; empty for a Call-ID that is not open."""
+        opened = self._released(call_id)
+        if opened is None:
+            return Trace()
+        locals_ = {peer: Peer(peer.transport, *self._local(peer)) for peer in {peer for _, _, peer, _ in opened.seen}}
+        messages = (Traced(at, incoming, peer, locals_[peer], redact(data)) for at, incoming, peer, data in opened.seen)
+        return Trace(tuple(messages), opened.dropped)
+
+    def forget(self, call_id: str) -> None:
+        """As `close`, without the work, for a trace nobody wants."""
+        self._released(call_id)
+
+    def _released(self, call_id: str) -> _Open | None:
+        opened = self._open.get(call_id)
+        if opened is not None:
+            opened.holders -= 1
+            if not opened.holders:
+                del self._open[call_id]
+        return opened
+
+    def _take(self, call_id: str) -> list[_Seen]:
+        taken = self._waiting.pop(call_id, [])
+        self._waiting_messages -= len(taken)
+        self._waiting_octets -= sum(len(one[3]) for one in taken)
+        return taken
