@@ -17,6 +17,7 @@ from smartalex.sip.framing import StreamFramer
 from smartalex.sip.headers import Peer
 from smartalex.sip.ports import REMEMBERED
 from smartalex.sip.stream import Dial, Stream, StreamLimits
+from smartalex.sip.tls import TlsClient, covers, verified_names
 
 UNREACHABLE_S = 600.0
 
@@ -49,11 +50,11 @@ class _Dialling(ClientFactory):
         return Stream(self._connections, self._dial.peer.transport, StreamFramer(), self._dial)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        self._connections.not_connected(self._dial)
+        self._connections.not_connected(self._dial, reason.getErrorMessage())
 
 
 class Connections:
-    """`client_context` is a context factory for the TLS connections we open."""
+    """`client_context` is a TlsClient, or a context factory that looks at the names of those we dial itself."""
 
     log = Logger()
 
@@ -61,7 +62,7 @@ class Connections:
         self.clock = reactor
         self.counters = counters
         self.limits = limits
-        self.client_context: Any = None
+        self.client_context: Any = TlsClient()
         self._reactor = reactor
         self._budget = budget
         self._above = above
@@ -74,7 +75,7 @@ class Connections:
     def find(self, peer: Peer, domain: str = "") -> Stream | None:
         """An open connection to this peer; with a domain, one that was verified for it."""
         for stream in self._streams.get(peer, ()):
-            if not domain or (stream.dial is not None and stream.dial.domain == domain):
+            if not domain or (stream.dial is not None and stream.dial.domain == domain) or covers(stream.names, domain):
                 return stream
         return None
 
@@ -126,7 +127,9 @@ class Connections:
         dial = self._dials.setdefault(peer, {})[domain] = Dial(peer, domain)
         factory: Any = _Dialling(self, dial)
         if peer.transport == "tls":
-            factory = TLSMemoryBIOFactory(self.client_context, True, factory)
+            context = self.client_context
+            named = context.dialling(domain or peer.host) if isinstance(context, TlsClient) else context
+            factory = TLSMemoryBIOFactory(named, True, factory)
         dial.connector = self._reactor.connectTCP(peer.host, peer.port, factory, timeout=self.limits.handshake_s)
         return dial
 
@@ -150,13 +153,25 @@ class Connections:
         return True
 
     def opened(self, stream: Stream) -> bool:
-        if self._stopped:
+        if self._stopped or not self._verified(stream):
             return False
         if stream.dial is not None:
             self._done(stream.dial)
             self._unreachable.pop(stream.peer, None)
         self._streams.setdefault(stream.peer, []).append(stream)
         return True
+
+    def _verified(self, stream: Stream) -> bool:
+        """Note who a TLS peer is; False when we dialled somebody else."""
+        if stream.kind not in ("tls", "wss"):
+            return True
+        transport: Any = stream.transport
+        stream.names = verified_names(transport.getHandle())
+        if stream.dial is None or not isinstance(self.client_context, TlsClient):
+            return True
+        wanted = stream.dial.domain or stream.peer.host
+        stream.why = f"its certificate is for {', '.join(stream.names) or 'nobody'}, not for {wanted}"
+        return covers(stream.names, wanted)
 
     def affordable(self, stream: Stream) -> bool:
         return self._budget.message(stream.peer.host, self.clock.seconds())
@@ -166,7 +181,7 @@ class Connections:
 
     def closed(self, stream: Stream) -> None:
         if not stream.open and stream.dial is not None:
-            self.not_connected(stream.dial)
+            self.not_connected(stream.dial, stream.why)
         several = self._streams.get(stream.peer, [])
         if stream in several:
             several.remove(stream)
@@ -181,10 +196,11 @@ class Connections:
             if stream.dial is None:
                 self._budget.disconnect(stream.peer.host)
 
-    def not_connected(self, dial: Dial) -> None:
+    def not_connected(self, dial: Dial, why: str) -> None:
         """Refused, unreachable, or no handshake: whatever waits on this peer has failed."""
         if self._done(dial) and not self._stopped:
             self.counters.count("sip.send_failed", dial.peer.transport)
+            self.log.info("{peer} cannot be reached: {why}", peer=dial.peer, why=why)
             if len(self._unreachable) >= REMEMBERED:
                 self._unreachable.clear()
             self._unreachable[dial.peer] = self.clock.seconds() + UNREACHABLE_S

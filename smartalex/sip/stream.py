@@ -126,7 +126,10 @@ class Owner(Protocol):
 
 @implementer(IHandshakeListener, IPushProducer)
 class Stream(protocol.Protocol):
-    """`peer` is the one dialled as it was named, or where the connection came from; `names` its verified certificate's."""
+    """`peer` is the one dialled as it was named, or where the connection came from; `names` its verified certificate's.
+
+    `why` it ended, for a log.
+    """
 
     peer: Peer
 
@@ -146,6 +149,7 @@ class Stream(protocol.Protocol):
         self._deadline: IDelayedCall | None = None
         self._late = ""
         self._pong: IDelayedCall | None = None
+        self.why = ""
         self._over_since = self._over_at = float("-inf")
 
     # ------------------------------------------------------------------ beginning
@@ -316,6 +320,7 @@ class Stream(protocol.Protocol):
             if timer is not None and timer.active():
                 timer.cancel()
         if not self._closed:
+            self.why = reason.getErrorMessage()
             self._count_unfinished()
         self._end()
         self._owner.lost(self)
@@ -336,6 +341,7 @@ class Stream(protocol.Protocol):
             self._deadline = self._owner.clock.callLater(seconds, self._expired)
 
     def _expired(self) -> None:
+        self.why = self._late
         if self._late:
             self._owner.counters.count(self._late, self.kind)
         self.abort()

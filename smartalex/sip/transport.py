@@ -161,8 +161,14 @@ class Transports:
             self._connections.ping(peer)
         self.keep_alive(peer, interval_s)
 
+    def certificate_names(self, peer: Peer) -> tuple[str, ...]:
+        """The domains, and addresses, that the peer of an open TLS connection proved to be by its certificate; compare whole."""
+        stream = self._connections.find(peer)
+        return stream.names if stream is not None else ()
+
     @property
     def client_context(self) -> Any:
+        """How TLS is dialled: a TlsClient, or a context factory that looks at the peer's names itself."""
         return self._connections.client_context
 
     @client_context.setter

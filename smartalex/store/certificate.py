@@ -14,12 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.logger import Logger
 from zope.interface import implementer
 
-from smartalex.errors import ConfigurationError
+from smartalex.sip.tls import Reloading, ask_for_certificates, hardened, show
 
-CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 LIFE_DAYS = 730
 
 
@@ -27,53 +25,24 @@ LIFE_DAYS = 730
 class CertificateFiles:
     """What servers show: TLS 1.2 or newer, forward secret; files that changed count from the next connection on.
 
-    `certificate` holds the chain, the node's own first.  Raises ConfigurationError for files that cannot be used.
+    `certificate` holds the chain, the node's own first.  With `roots`, a file of authorities, callers are asked for a
+    certificate too; they need not have one.  Raises ConfigurationError for files that cannot be used.
     """
 
-    log = Logger()
-
-    def __init__(self, certificate: str, key: str) -> None:
-        self._files = certificate, key
-        self._seen = self._look()
-        self._context = self._load()
+    def __init__(self, certificate: str, key: str, roots: str = "") -> None:
+        self._files = certificate, key, roots
+        self._source = Reloading(self._load, *self._files)
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
-        seen = self._look()
-        if seen != self._seen:
-            self._seen = seen
-            try:
-                self._context = self._load()
-            except ConfigurationError as error:
-                self.log.error("the new certificate is not used: {error}", error=error)
-        return SSL.Connection(self._context, None)
-
-    def _look(self) -> list[tuple[int, int]]:
-        return [(s.st_mtime_ns, s.st_size) for s in (os.stat(f) for f in self._files if os.path.exists(f))]
+        return self._source.connection()
 
     def _load(self) -> SSL.Context:
-        certificate, key = self._files
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.set_cipher_list(CIPHERS)
-        context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
-        try:
-            context.use_certificate_chain_file(certificate)
-        except SSL.Error:
-            raise ConfigurationError(f"sip.tls_certificate: {certificate} {_trouble(certificate, 'certificate')}") from None
-        try:
-            context.use_privatekey_file(key)
-            context.check_privatekey()
-        except SSL.Error:
-            raise ConfigurationError(f"sip.tls_key: {key} {_trouble(key, f'key of {certificate}')}") from None
+        certificate, key, roots = self._files
+        context = hardened(SSL.TLS_SERVER_METHOD)
+        show(context, certificate, key)
+        if roots:
+            ask_for_certificates(context, roots)
         return context
-
-
-def _trouble(path: str, what: str) -> str:
-    try:
-        with open(path, "rb"):
-            return f"does not hold the {what} in PEM"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
 
 
 def self_signed(certificate: Path, private: Path, hosts: Iterable[str]) -> None:
