@@ -23,6 +23,9 @@ from smartalex.tenants.workspace import Tenancy, Workspace
 _UNKNOWN = {c.name: None if c.nullable else "" for c in schema.call.columns if not c.primary_key}
 """A call's row of which nothing is known yet."""
 
+TRACE = "sip"
+"""The kind of event that holds a call's SIP messages: long, and read only by `trace`."""
+
 
 class Repository:
     log = Logger()
@@ -248,21 +251,31 @@ class Repository:
 
     def call(self, prefix: str) -> dict[str, Any] | None:
         """The call whose id, or SIP Call-ID, this is or begins with; its events under 'events'."""
-        table = schema.call
-        match = table.c.id.startswith(prefix.upper(), autoescape=True) | (table.c.sip_call_id == prefix)
+        events = schema.call_event
         with self.engine.connect() as connection:
-            row = connection.execute(select(table).where(match).order_by(table.c.id.desc()).limit(1)).mappings().first()
+            row = _call_row(connection, prefix)
             if row is None:
                 return None
-            events = schema.call_event
-            story = connection.execute(select(events).where(events.c.call == row["id"]).order_by(events.c.seq)).mappings()
+            mine = (events.c.call == row["id"]) & (events.c.kind != TRACE)
+            story = connection.execute(select(events).where(mine).order_by(events.c.seq)).mappings()
             return {**row, "events": [{"at": e["at"], "kind": e["kind"], **e["data"]} for e in story]}
+
+    def trace(self, prefix: str) -> dict[str, Any] | None:
+        """The call as `call` finds it; under 'trace' its SIP messages as they were recorded, or None."""
+        events = schema.call_event
+        with self.engine.connect() as connection:
+            row = _call_row(connection, prefix)
+            if row is None:
+                return None
+            mine = (events.c.call == row["id"]) & (events.c.kind == TRACE)
+            return {**row, "trace": connection.execute(select(events.c.data).where(mine)).scalars().first()}
 
     def story_since(self, sip_call_id: str, since: float, seq: int) -> list[dict[str, Any]]:
         """Events beyond number `seq` of a call that began after `since` (Unix seconds), for following it while it lasts."""
         calls, events = schema.call, schema.call_event
         mine = select(calls.c.id).where((calls.c.started_at >= since) & (calls.c.sip_call_id == sip_call_id))
-        query = select(events).where(events.c.call.in_(mine) & (events.c.seq > seq)).order_by(events.c.seq)
+        new = events.c.call.in_(mine) & (events.c.seq > seq) & (events.c.kind != TRACE)
+        query = select(events).where(new).order_by(events.c.seq)
         with self.engine.connect() as connection:
             return [
                 {"call": e["call"], "seq": e["seq"], "kind": e["kind"], **e["data"]} for e in connection.execute(query).mappings()
@@ -281,6 +294,12 @@ class Repository:
 
 
 TENANT_TABLES = (schema.workspace, schema.trunk, schema.did, schema.agent, schema.extension)
+
+
+def _call_row(connection: Connection, prefix: str) -> Any:
+    table = schema.call
+    match = table.c.id.startswith(prefix.upper(), autoescape=True) | (table.c.sip_call_id == prefix)
+    return connection.execute(select(table).where(match).order_by(table.c.id.desc()).limit(1)).mappings().first()
 
 
 def _write(connection: Connection, events: Sequence[CallEvent]) -> None:
