@@ -11,9 +11,8 @@ from pathlib import Path
 from unittest import TestCase, skipUnless
 
 from smartalex.errors import RemoteError
-from smartalex.sip.headers import Peer
 from smartalex.sip.message import Request, Response, UnparsableRequest, parse
-from tests.sip.network import Agent, Network, ring_and_answer
+from tests.sip.torture import send
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = (
@@ -46,6 +45,20 @@ VERDICTS: dict[str, tuple[int | str, tuple[int, ...]]] = {
 }  # fmt: skip
 """The parser's verdict (a status; NONE: nothing that could be answered) and the statuses a UAS that is no registrar sends."""
 
+ON_A_STREAM = {"clerr": (), "baddn": (), "dblreq": (405, 400)}
+"""What differs there: a message without its end is awaited, and the second request of dblreq is one, without a Contact."""
+
+UNFRAMED = {"ncl", "mcl01"}
+"""Where the next message begins cannot be known: the connection goes with the answer."""
+
+UNENDED = {"clerr", "baddn", "dblreq", "inv2543", "test"}
+"""What follows on the stream belongs to them, or to what is left over of them."""
+
+OPTIONS = (
+    b"OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bKafter\r\nFrom: <sip:a@h>;tag=1\r\n"
+    b"To: <sip:h>\r\nCall-ID: after\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+)
+
 
 def read(name: str) -> bytes:
     assert FOUND is not None
@@ -74,21 +87,28 @@ class Verdicts(TestCase):
                     found = error.status if error.request is not None else NONE
                 self.assertEqual(found, verdict)
 
-    def test_a_user_agent(self) -> None:
+    def test_a_user_agent_by_datagram(self) -> None:
         for name, (_, statuses) in VERDICTS.items():
-            for transport in ("udp", "tcp"):
-                with self.subTest(name=name, transport=transport):
-                    self.assertEqual(self.answers(read(name), transport), statuses)
+            with self.subTest(name=name):
+                self.assertEqual(send(read(name), "udp").statuses, statuses)
 
-    def answers(self, data: bytes, transport: str) -> tuple[int, ...]:
-        network = Network()
-        agent = Agent(network, "192.0.2.200")
-        agent.take = ring_and_answer
-        sent: list[bytes] = []
-        agent.transports.send = lambda peer, data: sent.append(data)  # type: ignore[method-assign]
-        agent.layer.receive(data, Peer(transport, "192.0.2.1", 5060))
-        self.assertEqual(agent.counters.values["sip.fault", ""], 0)
-        return tuple(int(data.split(b" ")[1]) for data in sent)
+    def test_a_user_agent_by_stream(self) -> None:
+        for name, (_, statuses) in VERDICTS.items():
+            with self.subTest(name=name):
+                reaction = send(read(name), "tcp")
+                self.assertEqual(reaction.statuses, ON_A_STREAM.get(name, statuses))
+                self.assertEqual(reaction.cut, name in UNFRAMED)
+
+    def test_what_never_ends_on_a_stream_is_cut_off_without_an_answer(self) -> None:
+        for name in ("clerr", "baddn"):
+            reaction = send(read(name), "tcp", 31.0)
+            self.assertEqual((reaction.statuses, reaction.cut, reaction.counted["sip.slow_sender", "tcp"]), ((), True, 1), name)
+
+    def test_a_stream_goes_on_after_each(self) -> None:
+        for name, (_, statuses) in VERDICTS.items():
+            if name not in UNFRAMED | UNENDED:
+                with self.subTest(name=name):
+                    self.assertEqual(send(read(name) + OPTIONS, "tcp").statuses, (*ON_A_STREAM.get(name, statuses), 200))
 
     def test_everything_in_them_is_read_or_refused(self) -> None:
         for name in VERDICTS:
@@ -166,3 +186,12 @@ class Details(TestCase):
         assert message.contact is not None
         self.assertEqual(message.contact.uri.headers, (("Route", "%3Csip:sip.example.com%3E"),))
         self.assertIsNone(message.headers.get("Route"))
+
+    def test_refusals_say_what_would_do(self) -> None:
+        for name, header, values in (
+            ("bext01", "Unsupported", ["nothingSupportsThis", "nothingSupportsThisEither"]),
+            ("invut", "Accept", ["application/sdp"]),
+        ):
+            for transport in ("udp", "tcp"):
+                (response,) = send(read(name), transport).responses
+                self.assertEqual(response.headers.get_all(header), values, (name, transport))

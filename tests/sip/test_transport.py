@@ -37,11 +37,11 @@ class Raw(Protocol):
         transport.write(data)
 
 
-def raw_client(network: Network, host: Host) -> Raw:
+def raw_client(network: Network, host: Host, server: str = "192.0.2.1") -> Raw:
     raw = Raw()
     factory = ClientFactory()
     factory.buildProtocol = lambda addr: raw  # type: ignore[method-assign]
-    host.connectTCP("192.0.2.1", 5060, factory)
+    host.connectTCP(server, 5060, factory)
     network.run(0.1)
     return raw
 
