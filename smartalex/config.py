@@ -53,6 +53,9 @@ class Sip(Section):
     tls_certificate: str = ""
     tls_key: str = ""
     answer_limit_s: float = Field(default=3.0, gt=0, le=30)
+    session_expires_s: int = Field(default=1800, ge=0, le=86_400)
+    min_se_s: int = Field(default=90, ge=90, le=7200)
+    stir_anchors: str = ""
     options_interval_s: float = Field(default=60.0, ge=0, le=3600)
     refer_timeout_s: float = Field(default=30.0, ge=1, le=300)
     ring_limit_s: float = Field(default=60.0, ge=1, le=600)

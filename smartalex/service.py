@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from twisted.application.service import Service
@@ -35,6 +36,7 @@ from smartalex.calls.call import CallOptions, Plant
 from smartalex.calls.health import TrunkHealth
 from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.registrar import Clocks, TrunkBindings
+from smartalex.calls.stir import CertificateSource, Verifier, trust_anchors
 from smartalex.calls.switchboard import Records, Switchboard, Voices
 from smartalex.calls.trust import Trust
 from smartalex.config import Config
@@ -47,6 +49,7 @@ from smartalex.rtp.plane import MediaPlane, PlaneOptions
 from smartalex.sip.digest import NonceSource
 from smartalex.sip.headers import Peer
 from smartalex.sip.layer import TransactionLayer
+from smartalex.sip.session_timer import SessionTimer
 from smartalex.sip.timers import TimerQueue
 from smartalex.sip.transport import TransportOptions, Transports
 from smartalex.sip.ua import UserAgent, UserAgentOptions
@@ -135,9 +138,11 @@ class SmartAlexService(Service):
         self.transports.budget.trusted = self.trust
         self.switchboard.authenticated = self.trust.proved
         self.layer = TransactionLayer(self.transports, self.timers, self.counters, time.monotonic)
-        self.agent = UserAgent(self.layer, os.urandom, self.counters, UserAgentOptions())
+        timer = SessionTimer(sip.session_expires_s, sip.min_se_s)
+        self.agent = UserAgent(self.layer, os.urandom, self.counters, UserAgentOptions(timer=timer))
         self.agent.owner = self.switchboard
         self.switchboard.address_for = self._address_for
+        self.switchboard.verify = self._verifier().verify
         self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.reactor.resolve, self.counters, self._keep_health)
         self._registration()
 
@@ -232,6 +237,15 @@ class SmartAlexService(Service):
         return {**ready, "password": issued.password} if issued else ready
 
     # ------------------------------------------------------------------ what calls need
+
+    def _verifier(self) -> Verifier:
+        """Without roots no certificate can be believed, and a trunk that requires an identity lets nobody in."""
+        path = self.config.sip.stir_anchors
+        try:
+            anchors = trust_anchors(Path(path).read_bytes()) if path else ()
+        except OSError as error:
+            raise ConfigurationError(f"sip.stir_anchors: {path} cannot be read: {error.strerror}") from None
+        return Verifier(CertificateSource(self.reactor, time.monotonic), anchors, time.time)
 
     def _trust(self, tenancy: Tenancy) -> None:
         """Sources of any trunk are not rationed, whatever else they have to prove."""

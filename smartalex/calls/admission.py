@@ -56,6 +56,11 @@ class Admission:
     in_workspace: Counter[str] = attrs.field(factory=Counter)
     open: bool = True
 
+    @property
+    def busy(self) -> bool:
+        """Whether any call is in progress, or being looked into."""
+        return self.in_progress.total() > 0
+
     def enter(self, call: Accepted) -> None:
         self.in_progress[call.trunk.id] += 1
         self.in_workspace[call.workspace.id] += 1

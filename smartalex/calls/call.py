@@ -67,13 +67,14 @@ class Party:
     """The caller as the INVITE names them: cleaned header text, to be treated as data everywhere.
 
     `headers` say who it is to those a call is transferred to (RFC 3325); `diverted` is (number, reason) of each
-    address the call was sent on from, the latest first.
+    address the call was sent on from, the latest first; `withheld`: it is for the record, and for nobody's eyes (RFC 3323).
     """
 
     number: str
     name: str
     headers: tuple[tuple[str, str], ...] = ()
     diverted: tuple[tuple[str, str], ...] = ()
+    withheld: bool = False
 
 
 @implementer(ICallControl)

@@ -18,6 +18,7 @@ from smartalex.calls.admission import Accepted, Admission, Challenged, Refused
 from smartalex.calls.call import Call, Party, Plant
 from smartalex.calls.media import CallMedia
 from smartalex.calls.record import CallRecord, new_id, printable
+from smartalex.calls.screening import Screening
 from smartalex.errors import RemoteError, ResourcesExhausted, SmartAlexError
 from smartalex.interfaces import AuthAttempt, Brief, CallEvent, Destination, IMediaSink
 from smartalex.rtp.plane import Leg, MediaPlane
@@ -25,7 +26,9 @@ from smartalex.sdp.negotiation import Capabilities
 from smartalex.sip.diversion import diversions
 from smartalex.sip.headers import NameAddr, Peer
 from smartalex.sip.message import Request
-from smartalex.sip.session import Session
+from smartalex.sip.privacy import Privacy, caller_identity
+from smartalex.sip.session import Session, SessionListener
+from smartalex.sip.stir import NONE, Policy, Verification, decide, phrase
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.workspace import Workspace
 
@@ -76,6 +79,7 @@ class Switchboard:
         self.plane: MediaPlane
         self.address_for: Callable[[Peer], str] = lambda peer: "127.0.0.1"
         self.authenticated: Callable[[str], None] = lambda host: None
+        self.verify: Callable[[Request], Deferred[Verification]] = lambda request: succeed(NONE)
         self.retry_after_s = 10
         self._plant = plant
         self._voices = voices
@@ -89,6 +93,7 @@ class Switchboard:
     def on_invite(self, session: Session) -> None:
         """A new INVITE: challenge, refuse with a record, or make it a call."""
         request = session.request
+        Privacy.of(request.headers)  # one that we cannot keep is refused (500)
         attempt = AuthAttempt(
             "INVITE", request.uri, session.peer.host, session.peer.transport,
             tuple(request.headers.get_all("Authorization")), self._records.now(),
@@ -123,6 +128,7 @@ class Switchboard:
         return (("Retry-After", str(self.retry_after_s)),)
 
     def _accept(self, session: Session, accepted: Accepted) -> None:
+        """It counts from here on; the trunk's STIR policy may still turn it away."""
         record, caller = self._new_record(session)
         record.open({
             **invite_fields(session, caller), "workspace": accepted.workspace.id, "trunk": accepted.trunk.name,
@@ -130,6 +136,46 @@ class Switchboard:
         })  # fmt: skip
         for number, reason in caller.diverted:
             record.event("diverted", data={"from": number, "reason": reason or None})
+        self.admission.enter(accepted)
+        policy = Policy.parse(accepted.trunk.stir)
+        if policy.mode == "off":
+            self._begin(session, accepted, record, caller)
+            return
+        session.listener = Screening(lambda cause: self._gone(accepted, record, cause))
+        verified = self.verify(session.request)
+        verified.addCallback(lambda found: self._verified(session, accepted, record, caller, policy, found))
+        verified.addErrback(lambda failure: self._not_verified(session, accepted, record, failure))
+
+    def _verified(  # noqa: PLR0917
+        self, session: Session, accepted: Accepted, record: CallRecord, caller: Party, policy: Policy, found: Verification
+    ) -> None:
+        if not session.open:
+            return  # the caller has gone
+        fields = {"attestation": found.attestation} if found.status == "verified" else {}
+        record.event("identity", fields, {"status": found.status, "attestation": found.attestation, "why": found.reason})
+        self._plant.counters.count("calls.identity", found.status)
+        status = decide(policy, found) if self.admission.open else 503
+        if status is None:
+            self._begin(session, accepted, record, caller)
+            return
+        self._plant.counters.count("calls.refused", "identity")
+        record.close("refused", "identity", {"status": status, "detail": f"trunk {accepted.trunk.name}: {found.reason}"})
+        self._left(accepted)
+        session.listener = SessionListener()
+        session.reject(status, phrase(found), self._retry_after() if status == 503 else ())
+
+    def _not_verified(self, session: Session, accepted: Accepted, record: CallRecord, failure: Failure) -> None:
+        self.log.failure("a PASSporT could not be looked into", failure)
+        record.close("refused", "identity", {"status": 500, "detail": "internal fault"})
+        self._left(accepted)
+        session.listener = SessionListener()
+        session.reject(500)
+
+    def _gone(self, accepted: Accepted, record: CallRecord, cause: str) -> None:
+        record.close("cancelled" if cause == "cancelled" else "failed", cause)
+        self._left(accepted)
+
+    def _begin(self, session: Session, accepted: Accepted, record: CallRecord, caller: Party) -> None:
         leg = None
         try:
             options = self._voices.options(accepted.agent)
@@ -139,7 +185,7 @@ class Switchboard:
             )
             answer = media.local_answer(session.request.body) if session.request.body else None
         except SmartAlexError as error:
-            self._turn_down(session, record, error, leg)
+            self._turn_down(session, accepted, record, error, leg)
             return
         call = Call(self._plant, session, accepted, caller, record)
         conversation = Conversation(
@@ -147,11 +193,12 @@ class Switchboard:
             clock=self._clock, counters=self._plant.counters,
         )  # fmt: skip
         self.calls[record.id] = call
-        self.admission.enter(accepted)
         self._plant.counters.count("calls.accepted")
         call.start(media, conversation, answer, self._released)
 
-    def _turn_down(self, session: Session, record: CallRecord, error: SmartAlexError, leg: Leg | None) -> None:
+    def _turn_down(
+        self, session: Session, accepted: Accepted, record: CallRecord, error: SmartAlexError, leg: Leg | None
+    ) -> None:
         """The trunk was let in but this call cannot be: no codec (488), no ports (503), no agent that can be made (480)."""
         if leg is not None:
             leg.close()
@@ -161,6 +208,8 @@ class Switchboard:
             status, why = error.status, error.reason
         self._plant.counters.count("calls.refused", {488: "media", 503: "ports"}.get(status, "agent"))
         record.close("refused", why, {"status": status, "detail": str(error)})
+        self._left(accepted)
+        session.listener = SessionListener()
         session.reject(status, headers=self._retry_after() if exhausted else ())
 
     def _new_record(self, session: Session) -> tuple[CallRecord, Party]:
@@ -169,10 +218,12 @@ class Switchboard:
         return record, caller_of(session.request)
 
     def _released(self, call: Call) -> None:
-        if self.calls.pop(call.record.id, None) is None:
-            return
-        self.admission.leave(call.accepted)
-        if self._drained is not None and not self.calls:
+        if self.calls.pop(call.record.id, None) is not None:
+            self._left(call.accepted)
+
+    def _left(self, accepted: Accepted) -> None:
+        self.admission.leave(accepted)
+        if self._drained is not None and not self.admission.busy:
             drained, self._drained = self._drained, None
             drained.callback(None)
 
@@ -200,7 +251,7 @@ class Switchboard:
     def drain(self) -> Deferred[None]:
         """Refuse new calls from now on (503); fires when the last call in progress has ended."""
         self.admission.open = False
-        if not self.calls:
+        if not self.admission.busy:
             return succeed(None)
         if self._drained is None:
             self._drained = Deferred()
@@ -225,21 +276,13 @@ def caller_of(request: Request) -> Party:
 
     Of the URI only what names somebody is kept: no password, no headers, no transport.
     """
-    asserted = request.headers.get_all("P-Asserted-Identity")
-    identity = request.from_
-    if asserted:
-        try:
-            identity = NameAddr.parse(asserted[0])
-        except RemoteError:
-            pass  # a broken identity is no identity
+    identity, privacy = caller_identity(request), Privacy.of(request.headers)
     number, name = printable(identity.uri.user_text, 64), printable(identity.display)
     kept = identity.uri.params if identity.uri.scheme == "tel" else tuple(p for p in identity.uri.params if p[0] == "user")
     uri = attrs.evolve(identity.uri, password=None, params=kept, headers=())
-    headers = [("P-Asserted-Identity", str(NameAddr(name, uri)))]
-    if "id" in (request.headers.get("Privacy") or "").lower().replace(" ", "").split(";"):
-        headers.append(("Privacy", "id"))
+    headers = (("P-Asserted-Identity", str(NameAddr(name, uri))), *privacy.headers())
     diverted = tuple((printable(one.address.uri.user_text, 64), printable(one.reason, 40)) for one in diversions(request.headers))
-    return Party(number, name, tuple(headers), diverted)
+    return Party(number, name, headers, diverted, privacy.withheld)
 
 
 def invite_fields(session: Session, caller: Party) -> dict[str, str]:
@@ -272,8 +315,8 @@ def brief_of(accepted: Accepted, caller: Party) -> Brief:
         destinations=destinations(accepted.workspace),
         operator=accepted.workspace.directory.operator,
         caller={
-            "number": caller.number,
-            "name": caller.name,
+            "number": "" if caller.withheld else caller.number,
+            "name": "" if caller.withheld else caller.name,
             **({"diverted_from": caller.diverted[0][0], "diverted_because": caller.diverted[0][1]} if caller.diverted else {}),
         },
     )

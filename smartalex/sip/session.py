@@ -171,6 +171,11 @@ class Session:
         self._referred: str | None = None
 
     @property
+    def open(self) -> bool:
+        """Whether anything can still come of it."""
+        return self.state not in (State.ENDED, State.LEAVING)
+
+    @property
     def call_id(self) -> str:
         return self.request.call_id
 

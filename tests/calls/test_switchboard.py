@@ -242,4 +242,4 @@ class Callers(TestCase):
 
     def test_a_caller_who_asked_for_privacy_keeps_it(self) -> None:
         found = self.caller("<sip:anonymous@anonymous.invalid>;tag=1", "P-Asserted-Identity: <sip:301@pbx>", "Privacy: user; id")
-        self.assertIn(("Privacy", "id"), found[2])
+        self.assertIn(("Privacy", "user;id"), found[2])
