@@ -16,8 +16,9 @@ from smartalex.sip.budget import Budget
 from smartalex.sip.framing import StreamFramer
 from smartalex.sip.headers import Peer
 from smartalex.sip.ports import REMEMBERED
-from smartalex.sip.stream import Dial, Stream, StreamLimits
+from smartalex.sip.stream import Dial, Framer, Stream, StreamLimits
 from smartalex.sip.tls import TlsClient, covers, verified_names
+from smartalex.sip.websocket import WebSocketFramer
 
 UNREACHABLE_S = 600.0
 
@@ -37,7 +38,7 @@ class _Accepting(Factory):
         self._connections, self._kind = connections, kind
 
     def buildProtocol(self, addr: Any) -> Stream:
-        return Stream(self._connections, self._kind, StreamFramer())
+        return Stream(self._connections, self._kind, self._connections.framer(self._kind))
 
 
 class _Dialling(ClientFactory):
@@ -47,14 +48,18 @@ class _Dialling(ClientFactory):
         self._connections, self._dial = connections, dial
 
     def buildProtocol(self, addr: Any) -> Stream:
-        return Stream(self._connections, self._dial.peer.transport, StreamFramer(), self._dial)
+        kind = self._dial.peer.transport
+        return Stream(self._connections, kind, self._connections.framer(kind), self._dial)
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         self._connections.not_connected(self._dial, reason.getErrorMessage())
 
 
 class Connections:
-    """`client_context` is a TlsClient, or a context factory that looks at the names of those we dial itself."""
+    """`client_context` is a TlsClient, or a context factory that looks at the names of those we dial itself.
+
+    `origins` are those that browsers may come from, () for any.
+    """
 
     log = Logger()
 
@@ -63,6 +68,7 @@ class Connections:
         self.counters = counters
         self.limits = limits
         self.client_context: Any = TlsClient()
+        self.origins: tuple[str, ...] = ()
         self._reactor = reactor
         self._budget = budget
         self._above = above
@@ -71,6 +77,9 @@ class Connections:
         self._dials: dict[Peer, dict[str, Dial]] = {}
         self._unreachable: dict[Peer, float] = {}
         self._stopped = False
+
+    def framer(self, kind: str) -> Framer:
+        return WebSocketFramer(self.origins) if kind in ("ws", "wss") else StreamFramer()
 
     def find(self, peer: Peer, domain: str = "") -> Stream | None:
         """An open connection to this peer; with a domain, one that was verified for it."""

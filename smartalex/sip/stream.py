@@ -243,6 +243,8 @@ class Stream(protocol.Protocol):
         rest = self._framer.rest()
         if rest:
             self._owner.received(self, rest)
+        else:
+            self._owner.counters.count("sip.malformed", self.kind)
         self._write(self._framer.replies())
         self._count_unfinished()
         self.close()

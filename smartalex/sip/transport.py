@@ -1,4 +1,4 @@
-"""UDP, TCP and TLS under SIP (RFC 3261 18): bytes in with their peer, bytes out to a peer."""
+"""UDP, TCP, TLS and WebSockets under SIP (RFC 3261 18, RFC 7118): bytes in with their peer, bytes out to a peer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ LARGEST_DATAGRAM = 1300
 class TransportOptions:
     """`advertised` is the address written into Via, Contact and SDP; '' asks the routing table per peer.
 
-    `advertised_ipv6` is the one for IPv6 peers.
+    `advertised_ipv6` is the one for IPv6 peers.  `origins` are the web sites whose pages may open WebSockets to us
+    ("https://example.com"), () for all.
     """
 
     advertised: str = ""
     advertised_ipv6: str = ""
     streams: StreamLimits = attrs.field(factory=StreamLimits)
     budget: BudgetLimits = attrs.field(factory=BudgetLimits)
+    origins: tuple[str, ...] = ()
 
 
 Receive = Callable[[bytes, Peer], None]
@@ -75,6 +77,7 @@ class Transports:
         self._ports = Ports((self.options.advertised, self.options.advertised_ipv6))
         above = Above(self._deliver, self._fail)
         self._connections = Connections(reactor, counters, self.options.streams, self.budget, above)
+        self._connections.origins = self.options.origins
         self._chance = chance
         self._failing: set[Peer] = set()
         self._beats: dict[Peer, IDelayedCall] = {}
@@ -101,6 +104,14 @@ class Transports:
     def listen_tls(self, host: str, port: int, context: Any) -> Any:
         """`context` is a context factory for servers; raises CannotListenError."""
         return self._listen("tls", host, port, context)
+
+    def listen_ws(self, host: str, port: int) -> Any:
+        """SIP in WebSockets (RFC 7118); raises CannotListenError."""
+        return self._listen("ws", host, port)
+
+    def listen_wss(self, host: str, port: int, context: Any) -> Any:
+        """`context` is a context factory for servers; raises CannotListenError."""
+        return self._listen("wss", host, port, context)
 
     def stop(self) -> list[Any]:
         """Close everything; the results of stopListening, to be waited for."""
