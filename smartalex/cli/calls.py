@@ -6,6 +6,7 @@ import click
 
 from smartalex.cli.state import columns, json_option, opened, show_json, state_options
 from smartalex.cli.story import outcome, story, when
+from smartalex.cli.trace import trace
 
 
 @click.group(invoke_without_command=True)
@@ -17,7 +18,7 @@ from smartalex.cli.story import outcome, story, when
 def command(
     context: click.Context, /, state: str | None, config: str | None, *, refused: bool, limit: int, as_json: bool
 ) -> None:
-    """List calls, newest first, or show one of them.
+    """List calls, newest first, or show one of them: its story, or its SIP messages.
 
     Every call has a record from its INVITE on, refused ones too.  The caller's side of a refusal learns a status
     only; --refused says why: a number that is on no list, a wrong password, a limit.
@@ -25,6 +26,7 @@ def command(
     \b
       smartalex calls --refused
       smartalex calls show 01M847KFSN
+      smartalex calls trace 01M847KFSN
     """
     if context.invoked_subcommand is not None:
         return
@@ -61,3 +63,6 @@ def show(call_id: str, *, state: str | None, config: str | None, as_json: bool) 
         show_json(found)
     else:
         click.echo(story(found))
+
+
+command.add_command(trace)
