@@ -111,10 +111,11 @@ class Registration:
 
     def stop(self) -> Deferred[None]:
         """Unregister where we are registered; `ended` fires within LEAVE_S."""
-        if self.state is State.IDLE:
-            self._stop_timer()
+        if self.state in (State.LEAVING, State.UNREGISTERING, State.ENDED):
+            return self.ended
+        self._stop_timer()
         self._input(Input.STOP)
-        if self.state is not State.ENDED:
+        if not self.ended.called:
             self._set_timer(LEAVE_S, Input.GIVE_UP)
         return self.ended
 
@@ -223,7 +224,7 @@ class Registration:
         via = response.via
         seen = f"{via.received or via.host}:{via.rport or via.port or ''}"
         said = f"{via.host}:{via.port or ''}"
-        if seen != self._seen and seen != said:
+        if seen not in (self._seen, said):
             self.log.info(
                 "the registrar of trunk {trunk} sees us as {seen}, we say {said}", trunk=self.trunk.name, seen=seen, said=said
             )
@@ -292,8 +293,10 @@ class Registrations:
         for registration in self.running.values():
             self._stop(registration)
         self.running.clear()
-        ended = [registration.ended for registration in self._leaving]
-        return DeferredList(ended).addCallback(lambda _: self._write())
+        if self._keeping is not None:
+            self._keeping.cancel()
+            self._keeping = None
+        return DeferredList([registration.ended for registration in self._leaving])
 
     def gauges(self) -> dict[str, dict[str, float]]:
         return {"trunk_registered": {one.trunk.name: float(one.registered) for one in self.running.values()}}
@@ -330,12 +333,10 @@ class Registrations:
             registration.look()
 
     def _changed(self) -> None:
-        if self._keeping is None:
+        if self._keeping is None and self._round.running:
             self._keeping = self._ground.reactor.callLater(KEEP_S, self._write)
 
     def _write(self) -> None:
-        if self._keeping is not None and self._keeping.active():
-            self._keeping.cancel()
         self._keeping = None
         self._keep({one.trunk.name: one.shown() for one in self.running.values()})
 

@@ -97,6 +97,8 @@ class Asking:
     def _lost(self, peer: Peer, why: str) -> None:
         self._unreachable(peer)
         if self._peers:
+            if self._outside.digest is not None:
+                self._outside.digest.elsewhere()
             self.start()
         else:
             self._failed(why)

@@ -152,6 +152,10 @@ class DigestClient:
         self._cnonce = cnonce
         self._answered: dict[str, int] = {}
 
+    def elsewhere(self) -> None:
+        """The request goes to another target, which may ask for the same realm again."""
+        self._answered.clear()
+
     def authorization(self, response: Response, method: str, uri: str) -> tuple[str, str] | None:
         """(header name, value) that answers this 401 or 407, or None when it must not or cannot be answered."""
         proxy = response.status == 407
