@@ -141,6 +141,7 @@ class SmartAlexService(Service):
         timer = SessionTimer(sip.session_expires_s, sip.min_se_s)
         self.agent = UserAgent(self.layer, os.urandom, self.counters, UserAgentOptions(timer=timer))
         self.agent.owner = self.switchboard
+        self.switchboard.dial = self.agent.invite
         self.switchboard.address_for = self._address_for
         self.switchboard.verify = self._verifier().verify
         self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.reactor.resolve, self.counters, self._keep_health)

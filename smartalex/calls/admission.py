@@ -70,17 +70,20 @@ class Admission:
         self.in_progress[call.trunk.id] -= 1
         self.in_workspace[call.workspace.id] -= 1
 
-    def decide(self, attempt: AuthAttempt, called: str) -> Decision:
-        """`called` is the user part of the Request-URI."""
-        if not self.open:
-            return Refused(503, "draining", "the service is stopping", retry_after=True)
+    def identify(self, attempt: AuthAttempt) -> Trunk | Challenged | Refused:
+        """Which trunk is asking, and nothing more."""
         verdict = self.authenticator.authenticate(attempt)
         if verdict.challenges:
             return Challenged(tuple(verdict.challenges))
         trunk = self.tenancy.trunks.get(verdict.trunk_id or "")
-        if trunk is None:
-            return Refused(403, "credentials", verdict.why or "no trunk accepted these credentials")
-        return self._route(trunk, called)
+        return trunk or Refused(403, "credentials", verdict.why or "no trunk accepted these credentials")
+
+    def decide(self, attempt: AuthAttempt, called: str) -> Decision:
+        """`called` is the user part of the Request-URI."""
+        if not self.open:
+            return Refused(503, "draining", "the service is stopping", retry_after=True)
+        found = self.identify(attempt)
+        return self._route(found, called) if isinstance(found, Trunk) else found
 
     def _route(self, trunk: Trunk, called: str) -> Decision:
         if not trunk.active:

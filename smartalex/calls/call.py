@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import proxy
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -22,13 +23,17 @@ from smartalex.calls.lifecycle import LIFECYCLE, Action, Input, State
 from smartalex.calls.media import CallMedia
 from smartalex.calls.message import Addressee, MessageLimits, MessageSounds, MessageTaking
 from smartalex.calls.record import CallRecord, printable
+from smartalex.calls.referral import Referral, number_allowed, replaces_of
 from smartalex.calls.watch import MediaWatch
 from smartalex.errors import RemoteError, SmartAlexError
 from smartalex.interfaces import ICallControl, ICounters, IMessageBox, IMessageWriter
 from smartalex.machine import step
+from smartalex.sip.headers import NameAddr
 from smartalex.sip.info import read_dtmf
 from smartalex.sip.message import Request
 from smartalex.sip.session import Session, SessionListener
+from smartalex.sip.ua import InviteOptions
+from smartalex.sip.uri import Uri
 from smartalex.tenants.directory import Extension
 
 SETTLE_S = 10.0
@@ -85,8 +90,8 @@ class Call(SessionListener):
 
     __slots__ = (
         "_cause", "_deadline", "_forwarding", "_hear", "_held", "_keys_by_rtp", "_message",
-        "_on_released", "_outcome", "_plant", "_target",
-        "_transferred", "_untold", "_watch", "accepted", "caller", "conversation", "media", "record", "session", "state",
+        "_on_released", "_outcome", "_plant", "_referral", "_target",
+        "_transferred", "_untold", "_watch", "accepted", "caller", "conversation", "dial", "media", "record", "session", "state",
     )  # fmt: skip
 
     def __init__(self, plant: Plant, session: Session, accepted: Accepted, caller: Party, record: CallRecord) -> None:
@@ -110,6 +115,8 @@ class Call(SessionListener):
         self._keys_by_rtp = False
         self._untold = ""
         self._watch: MediaWatch | None = None
+        self._referral: Referral | None = None
+        self.dial: Callable[[InviteOptions, SessionListener], Session] | None = None
         self._on_released: Callable[[Call], None] = lambda call: None
 
     def start(
@@ -176,6 +183,8 @@ class Call(SessionListener):
         return answer
 
     def on_ended(self, session: Session, cause: str, request: Request | None) -> None:
+        if self._referral is not None and cause == "bye":
+            return  # who referred us need not wait for what becomes of it (RFC 5589 6.1)
         reason = request.headers.get("Reason") if request is not None else None
         self._cause = self._cause or CAUSES.get(cause, cause)
         if reason and self.state is not State.ENDED:
@@ -201,6 +210,75 @@ class Call(SessionListener):
         if not self._keys_by_rtp:
             self._press(*key)
         return True
+
+    # ------------------------------------------------------------------ another leg in the caller's place
+
+    def replace(self, session: Session, address: str) -> None:
+        """Go on with `session`, an INVITE with Replaces that is not answered yet; the old leg is ended (RFC 3891 3)."""
+        if self.state not in (State.TALKING, State.TAKING_MESSAGE):
+            session.reject(491)
+            return
+        offer = session.request.body
+        try:
+            body = self.media.local_answer(offer) if offer else self.media.local_offer()
+        except RemoteError as error:
+            session.reject(error.status, error.reason)
+            return
+        old = self._move_to(session)
+        session.answer(body)
+        if offer:
+            self._media_changed()
+        self.record.event("replaced", data={"by": f"{session.peer.host}:{session.peer.port}"})
+        self._plant.counters.count("calls.replaced")
+        old.hangup()
+
+    def _move_to(self, session: Session) -> Session:
+        old, self.session = self.session, session
+        old.listener, session.listener = NOBODY, self
+        session.replaces = None
+        return old
+
+    def on_refer(self, session: Session, refer_to: NameAddr, request: Request) -> bool:
+        """The PBX wants the agent to talk with somebody else; the number has to be on the trunk's list."""
+        trunk = self.accepted.trunk
+        number = number_allowed(refer_to, trunk)
+        allowed = number is not None and self.state is State.TALKING and self._referral is None and self.dial is not None
+        step = "asked" if allowed else "refused"
+        self.record.event("referral", data={"step": step, "to": number or printable(refer_to.uri.user_text, 64)})
+        self._plant.counters.count("referral", step)
+        if not allowed or self.dial is None or session.dialog is None:
+            return False
+        uri = Uri.parse(f"sip:{number}@{trunk.pbx_domain or bracketed(session.peer.host)}")
+        by = request.headers.get("Referred-By") or f"<{session.dialog.remote.uri}>"
+        headers = (("Referred-By", printable(by, 200)), *replaces_of(refer_to), *self.caller.headers)
+        self._referral = Referral(proxy(self))
+        us = NameAddr("", session.dialog.local.uri)
+        next_hop = None if trunk.pbx_domain else session.peer
+        options = InviteOptions(uri, next_hop, us, NameAddr("", uri), self.media.local_offer(), headers)
+        self._referral.session = self.dial(options, self._referral)
+        return True
+
+    def referral_progress(self, status: int, reason: str, *, final: bool) -> None:
+        self.record.event("referral", data={"step": "progress", "status": status})
+        if final:
+            self._referral = None
+            self.media.withdraw()
+        if self.session.takes_requests():
+            self.session.notify_refer(status, reason, final)
+        elif final:
+            self._cause = self._cause or CAUSES["bye"]
+            self._input(Input.PEER_GONE)
+
+    def referral_answered(self, session: Session, body: bytes) -> None:
+        """The one we were referred to is there; the one who referred us hangs up, as a rule, and we do after all."""
+        self.media.remote_answer(body)
+        old = self._move_to(session)
+        self._referral = None
+        self._media_changed()
+        self.record.event("referral", data={"step": "done"})
+        if old.takes_requests():
+            old.notify_refer(200, "OK", final=True)
+        old.hangup()
 
     # ------------------------------------------------------------------ the agent's wishes (ICallControl)
 
@@ -311,6 +389,9 @@ class Call(SessionListener):
 
     def _release(self, _: Any) -> None:
         self._stop_deadline()
+        if self._referral is not None:
+            self._referral.abandon()
+            self._referral = None
         if self._watch is not None:
             self._watch.stop()
             self._watch = None

@@ -36,6 +36,10 @@ class CallMedia:
         self._version += 1
         return body
 
+    def withdraw(self) -> None:
+        """Nobody will answer `local_offer`; what was agreed before stands."""
+        self.offered = False
+
     def remote_answer(self, answer: bytes) -> None:
         """The peer's answer to `local_offer`; raises RemoteError when it does not fit."""
         self.offered = False

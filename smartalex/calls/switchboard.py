@@ -29,7 +29,9 @@ from smartalex.sip.message import Request
 from smartalex.sip.privacy import Privacy, caller_identity
 from smartalex.sip.session import Session, SessionListener
 from smartalex.sip.stir import NONE, Policy, Verification, decide, phrase
+from smartalex.sip.ua import InviteOptions
 from smartalex.tenants.agent import Agent
+from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Workspace
 
 
@@ -80,6 +82,7 @@ class Switchboard:
         self.address_for: Callable[[Peer], str] = lambda peer: "127.0.0.1"
         self.authenticated: Callable[[str], None] = lambda host: None
         self.verify: Callable[[Request], Deferred[Verification]] = lambda request: succeed(NONE)
+        self.dial: Callable[[InviteOptions, SessionListener], Session] | None = None
         self.retry_after_s = 10
         self._plant = plant
         self._voices = voices
@@ -98,6 +101,9 @@ class Switchboard:
             "INVITE", request.uri, session.peer.host, session.peer.transport,
             tuple(request.headers.get_all("Authorization")), self._records.now(),
         )  # fmt: skip
+        if session.replaces is not None:
+            self._replace(session, session.replaces, self.admission.identify(attempt))
+            return
         decision = self.admission.decide(attempt, called_number(request))
         if isinstance(decision, Accepted) or (isinstance(decision, Refused) and decision.trunk is not None):
             self.authenticated(session.peer.host)
@@ -108,6 +114,18 @@ class Switchboard:
             self._refuse(session, decision)
         else:
             self._accept(session, decision)
+
+    def _replace(self, session: Session, old: Session, who: Trunk | Challenged | Refused) -> None:
+        """Another leg of the PBX takes the caller's place, as when a call is parked and picked up (RFC 3891)."""
+        if isinstance(who, Challenged):
+            session.challenge(who.challenges)
+            return
+        call = next((call for call in self.calls.values() if call.session is old), None)
+        if isinstance(who, Refused) or call is None or call.accepted.trunk.id != who.id:
+            why = "Replaces names a call of another trunk"
+            self._refuse(session, who if isinstance(who, Refused) else Refused(403, "replaces", why, who))
+            return
+        call.replace(session, self.address_for(session.peer))
 
     def on_options(self, request: Request) -> int:
         return 200 if self.admission.open else 503
@@ -192,6 +210,7 @@ class Switchboard:
             brief_of(accepted, caller), options, control=proxy(call), audio=leg, prompts=self._voices.prompts,
             clock=self._clock, counters=self._plant.counters,
         )  # fmt: skip
+        call.dial = self.dial
         self.calls[record.id] = call
         self._plant.counters.count("calls.accepted")
         call.start(media, conversation, answer, self._released)
