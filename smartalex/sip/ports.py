@@ -96,6 +96,10 @@ class Ports:
         number = bound.number if bound else DEFAULT_PORTS.get(transport, 5060)
         return (self.route_to(peer.host) if host in WILDCARDS else host), number
 
+    def forget_routes(self) -> None:
+        """The routing table may have changed: ask it again."""
+        self._routes.clear()
+
     def route_to(self, host: str) -> str:
         """The local address the kernel would use towards `host`."""
         known = self._routes.get(host)

@@ -218,6 +218,10 @@ class Transports:
         """The local address the kernel would use towards `host`."""
         return self._ports.route_to(host)
 
+    def forget_routes(self) -> None:
+        """The routing table may have changed: ask it again."""
+        self._ports.forget_routes()
+
     # ------------------------------------------------------------------ receiving
 
     def _datagram(self, data: bytes, peer: Peer, bound: Bound) -> None:
