@@ -148,14 +148,14 @@ def _disjoint(low: bytes, edits: Iterable[Edit]) -> list[Edit]:
 
 def _lengths(low: bytes, edits: Iterable[Edit]) -> Iterator[Edit]:
     """Content-Length where the body's length changes; what was wrong before stays as wrong."""
-    head = _HEAD_END.search(low)
+    changes = [(start, end, len(new) - (end - start)) for start, end, new in edits if len(new) != end - start]
+    head = _HEAD_END.search(low) if changes else None
     if head is None:
         return
     body = head.end()
-    changes = [(end, len(new) - (end - start)) for start, end, new in edits if start >= body]
     for found in islice(_LENGTH.finditer(low, 0, body), 4):
         length = int(found[1])
-        grown = sum(by for end, by in changes if end <= body + length)
+        grown = sum(by for start, end, by in changes if body <= start and end <= body + length)
         if grown:
             yield *found.span(1), b"%d" % max(0, length + grown)
 
