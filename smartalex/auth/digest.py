@@ -8,7 +8,7 @@ from zope.interface import implementer
 
 from smartalex.errors import RemoteError
 from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
-from smartalex.sip.digest import HASHES, Credentials, NonceSource, challenge, ha1, verify
+from smartalex.sip.digest import HASHES, Credentials, NonceSource, challenge, ha1, speaks_for, verify
 
 Lookup = Callable[[str], tuple[str, Mapping[str, str]] | None]
 """username -> (trunk id, HA1 by algorithm), or None."""
@@ -31,17 +31,14 @@ class DigestAuthenticator:
         self._nobody = {a: ha1("", realm, nonces.issue("", 0.0), a) for a in self._algorithms}
 
     def authenticate(self, attempt: AuthAttempt) -> Verdict:
-        for text in attempt.authorizations:
-            try:
-                given = Credentials.parse(text)
-            except RemoteError:
-                continue
-            if given.realm == self._realm:
-                return self._judge(attempt, given)
-        return self._challenge(attempt)
+        """One credential for our realm is judged, however many there are: each request is one guess at a password."""
+        ours = [given for given in map(_read, attempt.authorizations) if given is not None and given.realm == self._realm]
+        if not ours:
+            return self._challenge(attempt)
+        return self._judge(attempt, next((given for given in ours if self._spoken(given)), ours[0]))
 
     def _judge(self, attempt: AuthAttempt, given: Credentials) -> Verdict:
-        if given.algorithm not in self._algorithms or given.qop not in ("", "auth"):
+        if not self._spoken(given):
             return Verdict(why=f"digest algorithm {given.algorithm[:16]!r} with qop {given.qop[:16]!r} is not accepted")
         freshness = self._nonces.check(given.nonce, attempt.source, attempt.now)
         if freshness != "ok":
@@ -53,10 +50,22 @@ class DigestAuthenticator:
             return Verdict(
                 why=f"wrong password for {given.username[:40]}" if found else f"unknown username {given.username[:40]!r}"
             )
-        if not self._nonces.use(given.nonce, given.nc):
+        if not speaks_for(given.uri, attempt.uri, self._realm):
+            return Verdict(why=f"right password, but for {given.uri[:80]!r} instead of {attempt.uri[:80]!r}")
+        if not self._nonces.use(given.nonce, given.nc, attempt.now):
             return self._challenge(attempt, stale=True)
         return Verdict(trunk_id)
+
+    def _spoken(self, given: Credentials) -> bool:
+        return given.algorithm in self._algorithms and given.qop in ("", "auth")
 
     def _challenge(self, attempt: AuthAttempt, *, stale: bool = False) -> Verdict:
         nonce = self._nonces.issue(attempt.source, attempt.now)
         return Verdict(challenges=tuple(challenge(self._realm, nonce, a, stale=stale) for a in self._algorithms))
+
+
+def _read(text: str) -> Credentials | None:
+    try:
+        return Credentials.parse(text)
+    except RemoteError:
+        return None

@@ -89,8 +89,8 @@ class Asking:
         digest = self._outside.digest
         if digest is not None and response.status in (401, 407):
             credentials = digest.authorization(response, self._outside.method, str(self._outside.uri))
-            if credentials is not None:
-                self._to(peer, (credentials,))
+            if credentials:
+                self._to(peer, credentials)
                 return
         self._answered(response)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import OrderedDict
+import re
+from base64 import b64decode, urlsafe_b64encode
+from collections import deque
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -13,9 +15,21 @@ import attrs
 from smartalex.errors import RemoteError
 from smartalex.sip.headers import AuthParams, quote
 from smartalex.sip.message import Response
+from smartalex.sip.uri import Uri, equivalent
+
+MOST_ANSWERS = 3
+"""How often a target is sent one request with credentials, whatever it makes of them."""
+
+NONCE_LENGTH = 32
+
+_NC = re.compile("[0-9A-Fa-f]{1,8}").fullmatch
 
 HASHES: dict[str, Callable[[bytes], hashlib._Hash]] = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
-"""Algorithms spoken, by their registered names; -sess variants are not."""
+"""Algorithms spoken, by their registered names.
+
+Not spoken: the -sess variants, which save the server nothing that it keeps here; SHA-512-256, which no SIP peer
+is known to need and not every OpenSSL has; and of qop auth-int, which breaks at every proxy that touches a body.
+"""
 
 
 def _hash(algorithm: str, text: str) -> str:
@@ -61,10 +75,11 @@ class Credentials:
 
     @classmethod
     def parse(cls, text: str) -> Credentials:
-        """Raises RemoteError(400) for what is not Digest or lacks a part."""
+        """Raises RemoteError(400) for what is not Digest or lacks a part; with a qop that is cnonce and nc too."""
         read = AuthParams.parse(text)
         params = read.params
-        if read.scheme != "digest" or any(key not in params for key in ("username", "realm", "nonce", "uri", "response")):
+        needed = ("username", "realm", "nonce", "uri", "response", *(("cnonce", "nc") if "qop" in params else ()))
+        if read.scheme != "digest" or any(key not in params for key in needed):
             raise RemoteError(400, "Bad Authorization")
         return cls(
             username=params["username"],
@@ -93,15 +108,44 @@ def verify(given: Credentials, ha1_hex: str, method: str) -> bool:
     return hmac.compare_digest(response_for(ha1_hex, method, given).encode(), given.response.lower().encode("utf-8", "replace"))
 
 
-class NonceSource:
-    """Nonces that need no memory: time and an HMAC over time and source; `nc` per nonce is kept in a bounded table."""
+def speaks_for(said: str, asked: str, realm: str) -> bool:
+    """Whether a digest made with the URI `said` is good for a request to the Request-URI `asked` (RFC 7616 3.4.6).
 
-    def __init__(self, key: bytes, lifetime_s: float = 60.0, table: int = 50_000) -> None:
+    A proxy may have rewritten the host, so it is enough that the users are the same (RFC 3261 22.4 (6)).  Some peers
+    name no user but the server: that has to be the host asked, or the realm.
+    """
+    if said == asked:
+        return True
+    try:
+        one, other = Uri.parse(said), Uri.parse(asked)
+    except RemoteError:
+        return False
+    if one.user is not None and other.user is not None:
+        return equivalent(_only(user=one.user), _only(user=other.user))
+    return one.user is None and (equivalent(_only(host=one.host), _only(host=other.host)) or one.host.lower() == realm.lower())
+
+
+def _only(*, user: str | None = None, host: str = "") -> Uri:
+    return Uri("sip", user=user, host=host)
+
+
+class NonceSource:
+    """Nonces that need no memory until they are used: time, and an HMAC over time and source.
+
+    The uses of a nonce are counted until it is too old for any.  Where `most` are counted already no further nonce
+    serves, for if one were forgotten it could be used again.
+    """
+
+    def __init__(self, key: bytes, lifetime_s: float = 60.0, most: int = 100_000) -> None:
         self._key = key
         self._lifetime_s = lifetime_s
-        self._table = table
-        self._counts: OrderedDict[str, int] = OrderedDict()
+        self._most = most
+        self._counts: dict[int, int] = {}
+        self._order: deque[int] = deque()
         self._last = 0
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def issue(self, source: str, now: float) -> str:
         self._last = max(int(now * 1e6), self._last + 1)  # no two alike: each has its own count of uses
@@ -110,85 +154,138 @@ class NonceSource:
 
     def check(self, nonce: str, source: str, now: float) -> str:
         """'ok', 'stale' (ours, too old) or 'bad'."""
-        try:
-            raw = urlsafe_b64decode(nonce.encode("ascii"))
-        except ValueError:
+        raw = _raw(nonce)
+        if not raw or not hmac.compare_digest(raw[8:], self._mac(raw[:8], source)):
             return "bad"
-        if len(raw) != 24 or not hmac.compare_digest(raw[8:], self._mac(raw[:8], source)):
-            return "bad"
-        age = now - int.from_bytes(raw[:8], "big") / 1e6
-        return "ok" if -1.0 <= age <= self._lifetime_s else "stale"
+        return "ok" if -1.0 <= self._age_s(_stamp(raw), now) <= self._lifetime_s else "stale"
 
-    def use(self, nonce: str, nc: str) -> bool:
-        """True when `nc` (8 hex digits) rose; '' (no qop) counts as 1, so such a nonce serves once."""
-        try:
-            count = int(nc, 16) if nc else 1
-        except ValueError:
+    def use(self, nonce: str, nc: str, now: float) -> bool:
+        """Count a use of a nonce that `check` found ok, after its digest was found right.  True when that is its next one.
+
+        `nc` (8 hex digits) has to rise; '' (no qop) counts as 1, so such a nonce serves once.
+        """
+        self._forget(now)
+        stamp, count = _stamp(_raw(nonce)), int(nc, 16) if _NC(nc) else 0 if nc else 1
+        known = self._counts.get(stamp, 0)
+        if count <= known or (not known and len(self._counts) >= self._most):
             return False
-        if count <= self._counts.get(nonce, 0):
-            return False
-        self._counts[nonce] = count
-        self._counts.move_to_end(nonce)
-        while len(self._counts) > self._table:
-            self._counts.popitem(last=False)
+        if not known:
+            self._order.append(stamp)
+        self._counts[stamp] = count
         return True
+
+    def _forget(self, now: float) -> None:
+        """Those that can no longer be used, in the order of first use."""
+        while self._order and self._age_s(self._order[0], now) > self._lifetime_s:
+            del self._counts[self._order.popleft()]
+
+    def _age_s(self, stamp: int, now: float) -> float:
+        return now - stamp / 1e6
 
     def _mac(self, stamp: bytes, source: str) -> bytes:
         return hmac.digest(self._key, stamp + source.encode("utf-8", "replace"), "sha256")[:16]
 
 
+def _raw(nonce: str) -> bytes:
+    """Its 24 bytes; none for what we cannot have issued."""
+    try:
+        return b64decode(nonce, b"-_", validate=True) if len(nonce) == NONCE_LENGTH else b""
+    except (ValueError, binascii.Error):
+        return b""
+
+
+def _stamp(raw: bytes) -> int:
+    """Microseconds, unlike any other nonce's."""
+    return int.from_bytes(raw[:8], "big")
+
+
 def challenge(realm: str, nonce: str, algorithm: str, *, stale: bool = False) -> str:
     """A WWW-Authenticate value."""
     tail = ", stale=true" if stale else ""
-    return f'Digest realm="{realm}", nonce="{nonce}", algorithm={algorithm}, qop="auth"{tail}'
+    return f'Digest realm={quote(realm)}, nonce="{nonce}", algorithm={algorithm}, qop="auth"{tail}'
+
+
+@attrs.define
+class _Challenge:
+    """One that was answered; `count` requests have been sent with its nonce."""
+
+    realm: str
+    nonce: str
+    algorithm: str
+    auth: bool
+    opaque: str | None
+    count: int = 0
 
 
 class DigestClient:
-    """Answers challenges for one identity: the first algorithm we speak, at most once per realm unless stale."""
+    """Credentials for one request and its repetitions, for challenges of one `realm` or, where that is '', of any.
 
-    def __init__(self, username: str, secret: Secret, cnonce: Callable[[], str]) -> None:
+    The first algorithm we speak is used (RFC 8760 2.4), once per realm unless the nonce was stale, MOST_ANSWERS times per target.
+    """
+
+    def __init__(self, username: str, secret: Secret, cnonce: Callable[[], str], realm: str = "") -> None:
         self.username = username
         self._secret = secret
         self._cnonce = cnonce
-        self._answered: dict[str, int] = {}
+        self._realm = realm
+        self._realms: set[str] = set()
+        self._answers = 0
+        self._kept: dict[str, _Challenge] = {}
 
     def elsewhere(self) -> None:
         """The request goes to another target, which may ask for the same realm again."""
-        self._answered.clear()
+        self._answers = 0
+        self._realms.clear()
+        self._kept.clear()
 
-    def authorization(self, response: Response, method: str, uri: str) -> tuple[str, str] | None:
-        """(header name, value) that answers this 401 or 407, or None when it must not or cannot be answered."""
-        proxy = response.status == 407
-        for text in response.headers.get_all("Proxy-Authenticate" if proxy else "WWW-Authenticate"):
-            try:
-                offered = AuthParams.parse(text)
-            except RemoteError:
-                continue
-            value = self._answer(offered, method, uri)
-            if value:
-                return ("Proxy-Authorization" if proxy else "Authorization"), value
-        return None
+    def authorization(self, response: Response, method: str, uri: str) -> tuple[tuple[str, str], ...]:
+        """Rows for the request's repetition after this 401 or 407; () when it must not or cannot be answered.
 
-    def _answer(self, offered: AuthParams, method: str, uri: str) -> str | None:
+        A proxy's and a server's credentials go together: what was answered before is answered again, with its next nc.
+        """
+        name, answer = AUTHENTICATE[response.status]
+        for text in response.headers.get_all(name):
+            challenge = self._answerable(text)
+            if challenge is not None:
+                self._answers += 1
+                self._realms.add(challenge.realm)
+                self._kept[answer] = challenge
+                return tuple((kept, self._write(known, method, uri)) for kept, known in self._kept.items())
+        return ()
+
+    def _answerable(self, text: str) -> _Challenge | None:
+        try:
+            offered = AuthParams.parse(text)
+        except RemoteError:
+            return None
         params = offered.params
         realm, algorithm = params.get("realm", ""), params.get("algorithm", "MD5").upper()
-        stale = params.get("stale", "").lower() == "true"
-        if offered.scheme != "digest" or algorithm not in HASHES or "nonce" not in params:
+        qops = [qop.strip().lower() for qop in params.get("qop", "").split(",")]
+        if offered.scheme != "digest" or algorithm not in HASHES or "nonce" not in params or not {"auth", ""} & {*qops}:
             return None
-        known = self._secret.ha1(self.username, realm, algorithm)
-        if known is None or self._answered.get(realm, 0) >= (3 if stale else 1):
+        if not self._may_answer(realm, stale=params.get("stale", "").lower() == "true"):
             return None
-        self._answered[realm] = self._answered.get(realm, 0) + 1
-        auth = "auth" in [q.strip() for q in params.get("qop", "").split(",")]
-        extra = ("auth", self._cnonce(), "00000001") if auth else ("", "", "")
-        given = Credentials(self.username, realm, params["nonce"], uri, "", algorithm, *extra)
-        return self._write(given, response_for(known, method, given), params.get("opaque"))
+        if self._secret.ha1(self.username, realm, algorithm) is None:
+            return None
+        return _Challenge(realm, params["nonce"], algorithm, "auth" in qops, params.get("opaque"))
 
-    def _write(self, given: Credentials, response: str, opaque: str | None) -> str:
+    def _may_answer(self, realm: str, *, stale: bool) -> bool:
+        if self._answers >= MOST_ANSWERS or (self._realm and realm != self._realm):
+            return False
+        return stale or realm not in self._realms
+
+    def _write(self, known: _Challenge, method: str, uri: str) -> str:
+        known.count += 1
+        extra = ("auth", self._cnonce(), f"{known.count:08x}") if known.auth else ("", "", "")
+        given = Credentials(self.username, known.realm, known.nonce, uri, "", known.algorithm, *extra)
+        response = response_for(self._secret.ha1(self.username, known.realm, known.algorithm) or "", method, given)
         value = (
             f"Digest username={quote(given.username)}, realm={quote(given.realm)}, nonce={quote(given.nonce)}, "
             f'uri={quote(given.uri)}, response="{response}", algorithm={given.algorithm}'
         )
         if given.qop:
             value += f', qop={given.qop}, cnonce="{given.cnonce}", nc={given.nc}'
-        return value + (f", opaque={quote(opaque)}" if opaque else "")
+        return value + ("" if known.opaque is None else f", opaque={quote(known.opaque)}")
+
+
+AUTHENTICATE = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}

@@ -56,18 +56,18 @@ class Outgoing:
             self._contacts = contacts_of(response)
             return self._elsewhere()
         if response.status == 503 and self.peers:
-            return Again()
+            return self.lost()
         return self._elsewhere() if self._contacts else None
 
     def lost(self) -> Again | None:
         """Nobody answered, or nobody could be reached."""
-        return Again() if self.peers else self._elsewhere()
+        return self._afresh(Again()) if self.peers else self._elsewhere()
 
     def _authorized(self, request: Request, response: Response) -> Again | None:
         if self._digest is None:
             return None
         credentials = self._digest.authorization(response, "INVITE", request.uri)
-        return Again((credentials,)) if credentials else None
+        return Again(credentials) if credentials else None
 
     def _elsewhere(self) -> Again | None:
         """The next contact of the last redirect that may be tried and was not."""
@@ -76,8 +76,14 @@ class Outgoing:
             if uri not in self._tried and self._redirects(uri):
                 self._tried.append(uri)
                 self.peers = []
-                return Again(uri=uri)
+                return self._afresh(Again(uri=uri))
         return None
+
+    def _afresh(self, again: Again) -> Again:
+        """Another target has not been told who we are."""
+        if self._digest is not None:
+            self._digest.elsewhere()
+        return again
 
 
 def contacts_of(response: Response) -> list[Uri]:

@@ -330,6 +330,9 @@ class UserAgent:
         headers.set("CSeq", f"{old.cseq.number + 1} INVITE")
         for row in again.rows:
             headers.set(*row)
+        if not again.rows:  # another target: credentials made for the last one are not for its eyes
+            headers.remove("Authorization")
+            headers.remove("Proxy-Authorization")
         session.request = Request("INVITE", str(again.uri or old.uri), headers, old.body)
         if again.uri is not None:
             self._find(session, again.uri)

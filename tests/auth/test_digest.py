@@ -27,9 +27,8 @@ class Digest(TestCase):
 
     def answer(self, challenge: str, username: str = "sa_user", password: str = "right") -> str:
         response = Response(401, "Unauthorized", Headers([("WWW-Authenticate", challenge)]))
-        found = DigestClient(username, Secret(password), lambda: "c0ffee").authorization(response, "INVITE", URI)
-        assert found is not None
-        return found[1]
+        ((_, value),) = DigestClient(username, Secret(password), lambda: "c0ffee").authorization(response, "INVITE", URI)
+        return value
 
     def challenges(self, **options: float) -> tuple[str, ...]:
         return self.attempt(**options).challenges  # type: ignore[arg-type]

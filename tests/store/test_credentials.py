@@ -54,9 +54,8 @@ class Rotating(StoreCase):
         said = DigestAuthenticator(REALM, ("SHA-256", "MD5"), self.repository.credentials().get, self.nonces)
         challenge = said.authenticate(AuthAttempt("INVITE", URI, "192.0.2.1", "udp", (), 1.0)).challenges[0]
         response = Response(401, "Unauthorized", Headers([("WWW-Authenticate", challenge)]))
-        answer = DigestClient(self.username, Secret(password), lambda: "cafe").authorization(response, "INVITE", URI)
-        assert answer is not None
-        return said.authenticate(AuthAttempt("INVITE", URI, "192.0.2.1", "udp", (answer[1],), 1.5))
+        ((_, answer),) = DigestClient(self.username, Secret(password), lambda: "cafe").authorization(response, "INVITE", URI)
+        return said.authenticate(AuthAttempt("INVITE", URI, "192.0.2.1", "udp", (answer,), 1.5))
 
     def test_the_issued_password_opens_its_trunk(self) -> None:
         self.assertEqual(self.judge(self.password).trunk_id, "acme")
