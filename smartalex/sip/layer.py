@@ -106,7 +106,7 @@ class _Timed:
 class ServerTransaction(_Timed):
     """`respond` sends; `on_ack` (INVITE, 2xx retransmitted branch) and `on_failed` are the user's."""
 
-    __slots__ = ("_host", "key", "on_failed", "request", "response", "user")
+    __slots__ = ("_host", "call_id", "key", "on_failed", "request", "response", "user")
 
     def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer, host: str) -> None:
         """`host` is whom it is counted against."""
@@ -114,7 +114,8 @@ class ServerTransaction(_Timed):
         super().__init__(layer, kind, peer)
         self._host = host
         self.key = key
-        self.request = request
+        self.call_id = request.call_id
+        self.request: Request | None = request  # until its final response: what stays for stragglers should be small
         self.response: bytes = b""
         self.user: object | None = None
         self.on_failed: Callable[[str], None] | None = None
@@ -126,6 +127,8 @@ class ServerTransaction(_Timed):
             return False
         self.response = response.to_bytes()
         self.layer.counters.count("sip.response", f"{response.status // 100}xx")
+        if response.status >= 200:
+            self.request = None
         return self.input(event)
 
     def refuse(self, response: Response) -> None:
@@ -137,7 +140,7 @@ class ServerTransaction(_Timed):
     def act(self, action: Action) -> None:
         if action is Action.SEND_RESPONSE:
             if self.response:
-                self.layer.send(self.request.call_id, self.peer, self.response)
+                self.layer.send(self.call_id, self.peer, self.response)
         elif action in (Action.TELL_ERROR, Action.TELL_TIMEOUT) and self.on_failed is not None:
             self.on_failed("transport" if action is Action.TELL_ERROR else "timeout")
 

@@ -85,6 +85,7 @@ class Registrar:
         headers += [("Path", value) for value in register.path]
         headers += [("Require", "outbound")] if register.outbound else []
         headers.append(("Supported", ", ".join(OPTIONS)))
+        assert transaction.request is not None
         answer = response_to(transaction.request, 200, to_tag=self._agent.token(), headers=headers)
         answer.headers.remove("Record-Route")  # it means nothing here (RFC 3261 10.3)
         transaction.respond(answer)

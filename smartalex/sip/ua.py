@@ -128,7 +128,7 @@ class UserAgent:
         elif request.method in ("BYE", "NOTIFY", "INFO", "UPDATE", "PRACK"):
             transaction.respond(response_to(request, 481, to_tag=self.token()))
         else:
-            self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
+            self._plain(transaction, request, 405 if request.method in KNOWN else 501, self._allow())
 
     def on_ack(self, request: Request) -> None:
         session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
@@ -198,7 +198,7 @@ class UserAgent:
             return
         handle = self._inside.get(request.method)
         if handle is None:
-            self._plain(transaction, 405 if request.method in KNOWN else 501, self._allow())
+            self._plain(transaction, request, 405 if request.method in KNOWN else 501, self._allow())
             return
         early = session.dialog is None
         if early and request.method not in EARLY:
@@ -245,10 +245,12 @@ class UserAgent:
     }  # fmt: skip
 
     def _options_asked(self, transaction: ServerTransaction, request: Request) -> None:
-        self._plain(transaction, self.owner.on_options(request), (*self.capabilities, ("Accept", SDP)))
+        self._plain(transaction, request, self.owner.on_options(request), (*self.capabilities, ("Accept", SDP)))
 
-    def _plain(self, transaction: ServerTransaction, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
-        transaction.respond(response_to(transaction.request, status, to_tag=self.token(), headers=headers))
+    def _plain(
+        self, transaction: ServerTransaction, request: Request, status: int, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        transaction.respond(response_to(request, status, to_tag=self.token(), headers=headers))
 
     def _allow(self) -> tuple[tuple[str, str], ...]:
         return (("Allow", ", ".join(self._options.allow)),)

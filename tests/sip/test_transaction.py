@@ -190,7 +190,7 @@ class OnAClock(TestCase):
         return transaction
 
     def answer(self, transaction: ServerTransaction | ClientTransaction, status: int) -> None:
-        response = response_to(transaction.request, status, to_tag="t")
+        response = response_to(transaction.request or request("INVITE"), status, to_tag="t")
         if isinstance(transaction, ServerTransaction):
             transaction.respond(response)
         else:
@@ -300,7 +300,7 @@ class ServerTimers(OnAClock):
         self.answer(transaction, 486)
         for _ in range(2):
             ack = request("ACK")
-            ack.headers.set("Via", transaction.request.headers.get("Via") or "")
+            ack.headers.set("Via", request("INVITE").headers.get("Via") or "")
             ack.headers.set("CSeq", "1 ACK")
             self.layer.receive(ack.to_bytes(), transaction.peer)
         self.assertEqual((transaction.machine.state, self.owner.acks), (State.CONFIRMED, []))
@@ -331,7 +331,7 @@ class ServerTimers(OnAClock):
             transaction = self.server(method)
             self.answer(transaction, 486)
             for late in (180, 200, 500):
-                self.assertFalse(transaction.respond(response_to(transaction.request, late)))
+                self.assertFalse(transaction.respond(response_to(request(method), late)))
         self.assertEqual({line[:12] for _, line in self.wire.sent}, {"SIP/2.0 486 "})
 
     def test_a_retransmission_before_any_response_is_absorbed(self) -> None:
