@@ -83,10 +83,20 @@ class Connections:
 
     def find(self, peer: Peer, domain: str = "") -> Stream | None:
         """An open connection to this peer; with a domain, one that was verified for it."""
-        for stream in self._streams.get(peer, ()):
-            if not domain or (stream.dial is not None and stream.dial.domain == domain) or covers(stream.names, domain):
-                return stream
-        return None
+        return next((stream for stream in self._streams.get(peer, ()) if _serves(stream, peer, domain)), None)
+
+    def alias(self, peer: Peer, port: int) -> bool:
+        """Let requests to `port` of this peer's host use the TLS connection it opened (RFC 5923), if it proved who it is.
+
+        They do where we would believe the same certificate if we had dialled.
+        """
+        stream = self.find(peer)
+        if stream is None or stream.kind != "tls" or stream.dial is not None or not stream.names:
+            return False
+        if stream.alias is None:
+            stream.alias = Peer("tls", peer.host, port)
+            self._streams.setdefault(stream.alias, []).insert(0, stream)
+        return stream.alias.port == port
 
     def send(self, peer: Peer, data: bytes, domain: str = "") -> bool:
         """Over a connection that is there, or one dialled for it; False when it was dropped."""
@@ -191,13 +201,18 @@ class Connections:
     def closed(self, stream: Stream) -> None:
         if not stream.open and stream.dial is not None:
             self.not_connected(stream.dial, stream.why)
-        several = self._streams.get(stream.peer, [])
+        for peer in (stream.peer, stream.alias):
+            if peer is not None:
+                self._forget(stream, peer)
+
+    def _forget(self, stream: Stream, peer: Peer) -> None:
+        several = self._streams.get(peer, [])
         if stream in several:
             several.remove(stream)
             if not several:
-                del self._streams[stream.peer]
+                del self._streams[peer]
                 if stream.carried:
-                    self._above.failed(stream.peer)
+                    self._above.failed(peer)
 
     def lost(self, stream: Stream) -> None:
         if stream in self._sockets:
@@ -214,3 +229,9 @@ class Connections:
                 self._unreachable.clear()
             self._unreachable[dial.peer] = self.clock.seconds() + UNREACHABLE_S
             self._above.failed(dial.peer)
+
+
+def _serves(stream: Stream, peer: Peer, domain: str) -> bool:
+    if stream.peer == peer and (not domain or (stream.dial is not None and stream.dial.domain == domain)):
+        return True
+    return covers(stream.names, domain or peer.host)

@@ -8,32 +8,42 @@ from ipaddress import ip_address
 from typing import Any
 
 import attrs
-from twisted.internet import tcp, udp
+from twisted.internet.error import CannotListenError
 
 from smartalex.sip.headers import Peer
 
 WILDCARDS = ("0.0.0.0", "::", "")
 DEFAULT_PORTS = {"tls": 5061, "ws": 80, "wss": 443}
+BACKLOG = 512
 REMEMBERED = 10_000
 
 
-class Tcp6(tcp.Port):
-    """IPv6 only, so that IPv4 can have the same port number beside it."""
+def ipv6_socket(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
+    """Bound to an IPv6 address, with its zone ("fe80::1%eth0"), and not to IPv4 too, which may have the same port beside it.
 
-    def createInternetSocket(self) -> socket.socket:
-        return _ipv6_only(super().createInternetSocket())
+    Raises CannotListenError.
+    """
+    made = socket.socket(socket.AF_INET6, kind)
+    try:
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(destination(host, port))
+        if kind == socket.SOCK_STREAM:
+            made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        raise CannotListenError(host, port, error) from None
+    return made
 
 
-class Udp6(udp.Port):
-    """IPv6 only, so that IPv4 can have the same port number beside it."""
-
-    def createInternetSocket(self) -> socket.socket:
-        return _ipv6_only(super().createInternetSocket())
-
-
-def _ipv6_only(created: socket.socket) -> socket.socket:
-    created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    return created
+def destination(host: str, port: int) -> tuple[Any, ...]:
+    """As sockets want it: an address's zone is a number there; raises OSError for an interface that there is not."""
+    bare, percent, zone = host.partition("%")
+    if not percent:
+        return host, port
+    return bare, port, 0, int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
 
 
 @attrs.frozen
@@ -124,7 +134,7 @@ def _local_address(host: str) -> str:
     kind = socket.AF_INET6 if ip_address(_bare(host)).version == 6 else socket.AF_INET
     with socket.socket(kind, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((host, 9))
+            probe.connect(destination(host, 9))
         except OSError:
             return "127.0.0.1" if kind == socket.AF_INET else "::1"
         return _bare(str(probe.getsockname()[0]))

@@ -128,7 +128,7 @@ class Owner(Protocol):
 class Stream(protocol.Protocol):
     """`peer` is the one dialled as it was named, or where the connection came from; `names` its verified certificate's.
 
-    `why` it ended, for a log.
+    `alias` is another peer that it stands for; `why` it ended, for a log.
     """
 
     peer: Peer
@@ -137,6 +137,7 @@ class Stream(protocol.Protocol):
         self.kind = kind
         self.dial = dial
         self.names: tuple[str, ...] = ()
+        self.alias: Peer | None = None
         self.carried = False
         self.open = False
         self._owner = owner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from smartalex.sip.budget import Budget, BudgetLimits
 from smartalex.sip.connections import Above, Connections
 from smartalex.sip.framing import PING
 from smartalex.sip.headers import Peer
-from smartalex.sip.ports import Bound, Ports, Tcp6, Udp6
+from smartalex.sip.ports import Bound, Ports, destination, ipv6_socket
 from smartalex.sip.stream import StreamLimits
 
 LARGEST_DATAGRAM = 1300
@@ -88,10 +89,9 @@ class Transports:
     def listen_udp(self, host: str, port: int) -> Any:
         """An IPv6 host does not take IPv4 with it; raises CannotListenError."""
         protocol = Datagrams(self._datagram)
-        listening: Any
         if ":" in host:
-            listening = Udp6(port, protocol, host, 65536, self.reactor)
-            listening.startListening()
+            with ipv6_socket(socket.SOCK_DGRAM, host, port) as made:
+                listening = self.reactor.adoptDatagramPort(made.fileno(), socket.AF_INET6, protocol, maxPacketSize=65536)
         else:
             listening = self.reactor.listenUDP(port, protocol, interface=host, maxPacketSize=65536)
         protocol.bound = self._ports.add("udp", listening)
@@ -123,10 +123,9 @@ class Transports:
 
     def _listen(self, kind: str, host: str, port: int, context: Any = None) -> Any:
         factory = self._connections.accepting(kind, context)
-        listening: Any
         if ":" in host:
-            listening = Tcp6(port, factory, 50, host, self.reactor)
-            listening.startListening()
+            with ipv6_socket(socket.SOCK_STREAM, host, port) as made:
+                listening = self.reactor.adoptStreamPort(made.fileno(), socket.AF_INET6, factory)
         else:
             listening = self.reactor.listenTCP(port, factory, interface=host)
         self._ports.add(kind, listening)
@@ -177,6 +176,13 @@ class Transports:
         stream = self._connections.find(peer)
         return stream.names if stream is not None else ()
 
+    def alias(self, peer: Peer, port: int) -> bool:
+        """A request with ;alias in its Via came by this TLS connection: requests to the Via's port may go back by it.
+
+        False, and nothing changed, unless the peer proved who it is (RFC 5923 8).
+        """
+        return self._connections.alias(peer, port)
+
     @property
     def client_context(self) -> Any:
         """How TLS is dialled: a TlsClient, or a context factory that looks at the peer's names itself."""
@@ -192,7 +198,7 @@ class Transports:
             self._fail(peer)
             return False
         try:
-            bound.port.write(data, (peer.host, peer.port))
+            bound.port.write(data, destination(peer.host, peer.port))
         except (OSError, MessageLengthError):
             self.counters.count("sip.send_failed", "udp")
             return False

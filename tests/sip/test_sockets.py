@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import CertificateOptions, trustRootFromCertificates
 
@@ -182,3 +186,94 @@ class Slow(Loopback):
         third = await self.raw(port)
         await a_moment()
         self.assertFalse(third.lost)
+
+
+class Families(Loopback):
+    """IPv4 and IPv6 beside each other, and several addresses of each."""
+
+    def listening(self, *hosts: str) -> tuple[Side, int]:
+        side, port = Side(self, echoes=True), 0
+        for host in hosts:
+            port = side.transports.listen_udp(host, port).getHost().port
+        for host in hosts:
+            side.transports.listen_tcp(host, port)
+        return side, port
+
+    async def answered(self, peer: Peer, own: str) -> None:
+        client = Side(self)
+        client.transports.listen_udp(own, 0)
+        client.transports.send(peer, MESSAGE)
+        await until(lambda: client.received)
+        self.assertEqual(client.received, [(MESSAGE, peer)], "the answer comes from where the request went")
+
+    async def test_everything_on_one_port(self) -> None:
+        side, port = self.listening("0.0.0.0", "::")
+        for transport in ("udp", "tcp"):
+            await self.answered(Peer(transport, "127.0.0.1", port), "127.0.0.1")
+            await self.answered(Peer(transport, "::1", port), "::1")
+            self.assertEqual(side.transports.advertised(transport, Peer(transport, "127.0.0.1", 9)), ("127.0.0.1", port))
+            self.assertEqual(side.transports.advertised(transport, Peer(transport, "::1", 9)), ("::1", port))
+
+    async def test_answers_leave_by_the_address_that_was_asked(self) -> None:
+        side, port = self.listening("127.0.0.1", "127.0.0.2", "::1")
+        for host in ("127.0.0.2", "127.0.0.1", "127.0.0.2"):
+            await self.answered(Peer("udp", host, port), "127.0.0.1")
+        await self.answered(Peer("udp", "::1", port), "::1")
+        (heard,) = {peer for _, peer in side.received if peer.host == "::1"}
+        self.assertEqual(side.transports.advertised("udp", heard), ("::1", port))
+
+    async def test_a_port_that_is_taken_and_an_address_that_is_not_ours(self) -> None:
+        side, port = self.listening("::1")
+        for listen in (side.transports.listen_udp, side.transports.listen_tcp):
+            for host, number, code in (("::1", port, errno.EADDRINUSE), ("2001:db8::1", 0, errno.EADDRNOTAVAIL)):
+                with self.assertRaises(CannotListenError) as caught:
+                    listen(host, number)
+                self.assertEqual(caught.exception.socketError.errno, code)
+
+    async def test_nobody_of_that_family(self) -> None:
+        side, _ = self.listening("127.0.0.1")
+        peer = Peer("udp", "::1", 5060)
+        self.assertFalse(side.transports.send(peer, MESSAGE))
+        await until(lambda: side.failed)
+        self.assertEqual(side.failed, [peer])
+
+    async def test_an_address_written_otherwise_is_the_same_connection(self) -> None:
+        side, port = self.listening("::1")
+        client = Side(self)
+        peer = Peer("tcp", "0:0:0:0:0:0:0:1", port)
+        for _ in range(2):
+            client.transports.send(peer, MESSAGE)
+            await until(lambda: client.received)
+        self.assertEqual((client.received[0][1], client.transports.connected(peer)), (peer, True))
+        await until(lambda: len(side.received) == 2)
+        self.assertEqual(len({source for _, source in side.received}), 1)
+
+    async def test_an_address_with_a_zone(self) -> None:
+        zoned = link_local()
+        if not zoned:
+            self.skipTest("no interface has a link-local address")
+        side, port = self.listening("::1", zoned)
+        for transport in ("udp", "tcp"):
+            client = Side(self)
+            client.transports.listen_udp(zoned, 0)
+            client.transports.send(Peer(transport, zoned, port), MESSAGE)
+            await until(lambda client=client: client.received)
+        for _, peer in side.received:
+            self.assertEqual(side.transports.advertised(peer.transport, peer), (zoned.partition("%")[0], port))
+
+    async def test_a_datagram_that_is_too_long_is_not_sent(self) -> None:
+        side, port = self.listening("127.0.0.1")
+        self.assertFalse(side.transports.send(Peer("udp", "127.0.0.1", port), b"x" * 70_000))
+        self.assertEqual(side.counted, {("sip.send_failed", "udp"): 1})
+
+
+def link_local() -> str:
+    """ "fe80::1%eth0", or "" without one."""
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:
+        return ""
+    for address, _, _, scope, _, interface in map(str.split, lines):
+        if scope == "20":
+            return f"{ip_address(bytes.fromhex(address))}%{interface}"
+    return ""

@@ -14,6 +14,7 @@ from smartalex.sip.headers import Peer
 from smartalex.sip.tls import CIPHERS, TlsClient, covers, hardened, names_of, show
 from smartalex.store.certificate import CertificateFiles
 from tests.helpers.pki import Authority
+from tests.interop.platform import free_port
 from tests.sip.loopback import MESSAGE, Loopback, Raw, Side, a_moment, until
 
 
@@ -241,6 +242,59 @@ class ClientCertificates(Tls):
         self.assertEqual(Side(self).transports.certificate_names(Peer("tls", "127.0.0.1", 9)), ())
 
 
+class Aliases(Tls):
+    """Requests to a port that nobody listens on: they arrive only by the connection that stands for it."""
+
+    async def asked(self, certificate: tuple[Path, Path] | tuple[str, str]) -> tuple[Side, Side, Peer]:
+        theirs, peer = self.server("127.0.0.1", roots=str(self.authority.file))
+        theirs.transports.client_context = TlsClient(str(self.authority.file))
+        ours = self.client(certificate)
+        ours.transports.send(peer, MESSAGE)
+        await until(lambda: ours.received)
+        return theirs, ours, theirs.received[0][1]
+
+    async def test_who_proved_its_domain_gets_requests_for_it(self) -> None:
+        shown = self.authority.issue("trunk", "sip:trunk.example", "127.0.0.1")
+        theirs, ours, source = await self.asked(shown)
+        address = Peer("tls", "127.0.0.1", free_port())
+        self.assertTrue(theirs.transports.alias(source, address.port))
+        for domain in ("trunk.example", ""):
+            self.assertTrue(theirs.transports.send(address, numbered(domain), domain))
+        await until(lambda: len(ours.received) == 3)
+        self.assertEqual(ours.messages[1:], [numbered("trunk.example"), numbered("")])
+        self.assertFalse(theirs.transports.alias(source, address.port + 1), "one is enough")
+        theirs.transports.send(address, MESSAGE, "other.example")
+        await until(lambda: theirs.failed)
+        self.assertEqual((theirs.failed, len(ours.received)), ([address], 3))
+
+    async def test_it_ends_with_the_connection(self) -> None:
+        theirs, ours, source = await self.asked(self.authority.issue("trunk", "127.0.0.1"))
+        address = Peer("tls", "127.0.0.1", free_port())
+        theirs.transports.alias(source, address.port)
+        ours.transports.stop()
+        await until(lambda: len(theirs.failed) == 2)
+        self.assertEqual(set(theirs.failed), {source, address})
+        self.assertEqual([theirs.transports.connected(peer) for peer in (source, address)], [False, False])
+
+    async def test_a_domain_does_not_speak_for_its_address(self) -> None:
+        theirs, ours, source = await self.asked(self.authority.issue("trunk", "sip:trunk.example"))
+        address = Peer("tls", "127.0.0.1", free_port())
+        self.assertTrue(theirs.transports.alias(source, address.port))
+        theirs.transports.send(address, MESSAGE)
+        await until(lambda: theirs.failed)
+        self.assertEqual(len(ours.received), 1)
+
+    async def test_nobody_else_may(self) -> None:
+        stranger = Authority(self.folder, "other").issue("trunk", "sip:trunk.example", "127.0.0.1")
+        for shown in (("", ""), stranger):
+            theirs, _, source = await self.asked(shown)
+            self.assertFalse(theirs.transports.alias(source, 5061))
+        theirs, ours = Side(self), Side(self)
+        ours.transports.send(Peer("tcp", "127.0.0.1", theirs.transports.listen_tcp("127.0.0.1", 0).getHost().port), MESSAGE)
+        await until(lambda: theirs.received)
+        self.assertFalse(theirs.transports.alias(theirs.received[0][1], 5060))
+
+
 class Renewed(Tls):
     async def test_a_renewed_certificate_disturbs_nobody(self) -> None:
         theirs, peer = self.server("127.0.0.1", "old.example")
@@ -254,6 +308,10 @@ class Renewed(Tls):
         before.transports.send(peer, MESSAGE)
         await until(lambda: len(before.received) == 2)
         self.assertEqual((len({peer for _, peer in theirs.received}), before.failed), (2, []))
+
+
+def numbered(word: str) -> bytes:
+    return MESSAGE.replace(b"sip:h", b"sip:" + (word or "h").encode())
 
 
 class OldProtocols(Tls):

@@ -342,3 +342,15 @@ class Addresses(TestCase):
         self.assertEqual(self.advertised("0.0.0.0", "203.0.113.1"), ("203.0.113.1", 5070))
         self.assertEqual(self.advertised("192.0.2.1"), ("192.0.2.1", 5070))
         self.assertEqual(self.advertised("0.0.0.0"), ("127.0.0.1", 5070))
+
+    def test_each_family_has_its_own(self) -> None:
+        options = TransportOptions(advertised="203.0.113.1", advertised_ipv6="2001:db8::1")
+        transports = Transports(Host(Network(), "192.0.2.1"), Counters(), options)
+        transports.listen_udp("192.0.2.1", 5070)
+        for host, told in (("198.51.100.1", ("203.0.113.1", 5070)), ("2001:db8::9", ("2001:db8::1", 5060))):
+            self.assertEqual(transports.advertised("udp", Peer("udp", host, 5060)), told)
+
+    def test_ports_we_do_not_listen_on(self) -> None:
+        transports = Transports(Host(Network(), "192.0.2.1"), Counters())
+        ports = [transports.advertised(kind, Peer(kind, "127.0.0.1", 9))[1] for kind in ("udp", "tcp", "tls", "ws", "wss")]
+        self.assertEqual(ports, [5060, 5060, 5061, 80, 443])
