@@ -36,6 +36,7 @@ from smartalex.calls.call import CallOptions, Plant
 from smartalex.calls.health import TrunkHealth
 from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.registrar import Clocks, TrunkBindings
+from smartalex.calls.registrations import Ground, Registrations
 from smartalex.calls.stir import CertificateSource, Verifier, trust_anchors
 from smartalex.calls.switchboard import Records, Switchboard, Voices
 from smartalex.calls.trust import Trust
@@ -56,7 +57,7 @@ from smartalex.sip.ua import UserAgent, UserAgentOptions
 from smartalex.store.certificate import CertificateFiles
 from smartalex.store.journal import JournalWriter
 from smartalex.store.messages import MessageBox
-from smartalex.store.state import HEALTH_FILE, State, open_state
+from smartalex.store.state import HEALTH_FILE, REGISTRATIONS_FILE, State, open_state
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy
@@ -144,7 +145,8 @@ class SmartAlexService(Service):
         self.switchboard.dial = self.agent.invite
         self.switchboard.address_for = self._address_for
         self.switchboard.verify = self._verifier().verify
-        self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.reactor.resolve, self.counters, self._keep_health)
+        keep = partial(self._show, HEALTH_FILE)
+        self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.reactor.resolve, self.counters, keep)
         self._registration()
 
     def _registration(self) -> None:
@@ -155,14 +157,23 @@ class SmartAlexService(Service):
         self.bindings.authenticated = self.trust.proved
         self.bindings.restore(repository.bindings())
         self.health.ways = self.bindings.ways
+        ground = Ground(self.reactor, self.agent, time.time, self.counters, self.transports.keep_alive)
+        show = partial(self._show, REGISTRATIONS_FILE)
+        self.registrations = Registrations(ground, show, self.transports.forget_routes)
 
     def _trunks(self) -> Iterable[Trunk]:
         return self.admission.tenancy.trunks.values()
 
-    def _keep_health(self, known: dict[str, Any]) -> None:
+    def _show(self, name: str, known: dict[str, Any]) -> None:
         """For `smartalex trunks`."""
-        kept = self._defer((self.state.folder / HEALTH_FILE).write_text, json.dumps(known))
-        kept.addErrback(lambda failure: self.log.failure("the health of trunks cannot be shown", failure))
+        kept = self._defer((self.state.folder / name).write_text, json.dumps(known))
+        kept.addErrback(lambda failure: self.log.failure("the state of trunks cannot be shown", failure))
+
+    def _register(self) -> Deferred[Any]:
+        """Where trunks want us to; passwords are not read on this thread."""
+        secrets = self._defer(self.state.repository.register_passwords)
+        secrets.addCallback(lambda known: self.registrations.adopt(self._trunks(), known) if self.ready else None)
+        return secrets.addErrback(lambda failure: self.log.failure("registrations are left as they are", failure))
 
     def _address_for(self, peer: Peer) -> str:
         return self.transports.advertised(peer.transport, peer)[0]
@@ -217,6 +228,7 @@ class SmartAlexService(Service):
         (self.state.folder / "run.json").write_text(json.dumps({k: v for k, v in ready.items() if k != "password"}))
         if self.config.sip.options_interval_s:
             self.health.start(self.config.sip.options_interval_s)
+        self._register()
         self._announce(ready)
         self.log.info(
             "taking calls on {host}, SIP {sip}, TLS {tls}", host=ready["host"], sip=ready["sip_port"], tls=ready["tls_port"]
@@ -306,6 +318,7 @@ class SmartAlexService(Service):
             "calls": len(self.switchboard.calls), "legs": len(self.plane), "sip_transactions": len(self.layer),
             "records_pending": len(self.state.journal.pending), "media_late_ticks": self.plane.late_ticks,
             "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.bindings.gauges(),
+            **self.registrations.gauges(),
         }  # fmt: skip
 
     def _defer(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -321,13 +334,15 @@ class SmartAlexService(Service):
         tenancy = self.state.repository.tenancy()
         return tenancy, self._authenticator(tenancy)
 
-    def _adopt(self, changed: tuple[Tenancy, IAuthenticator] | None) -> None:
+    def _adopt(self, changed: tuple[Tenancy, IAuthenticator] | None) -> Deferred[Any] | None:
         self._complaint = ""
-        if changed is not None:
-            self.admission.tenancy, self.admission.authenticator = changed
-            self._trust(self.admission.tenancy)
-            self.bindings.adopt()
-            self._prepare()
+        if changed is None:
+            return None
+        self.admission.tenancy, self.admission.authenticator = changed
+        self._trust(self.admission.tenancy)
+        self.bindings.adopt()
+        self._prepare()
+        return self._register()
 
     def _not_adopted(self, failure: Failure) -> None:
         """What was known goes on being true; said once, not twice a second."""
@@ -348,11 +363,12 @@ class SmartAlexService(Service):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.reactor.callFromThread(self.switchboard.hang_up_all, "drain"))
         self.ready = False
-        drained = self.switchboard.drain()
+        unregistered, drained = self.registrations.stop(), self.switchboard.drain()
         if self.switchboard.calls:
             self.log.info("stopping when {count} calls have ended", count=len(self.switchboard.calls))
         limit = self.reactor.callLater(self.config.limits.drain_timeout_s, self.switchboard.hang_up_all, "drain")
         await drained
+        await unregistered
         if limit.active():
             limit.cancel()
         if self._reload.running:
@@ -365,6 +381,6 @@ class SmartAlexService(Service):
         await self.bindings.stop()
         self.timers.stop()
         await DeferredList([d for d in (*self.transports.stop(), self._http.stopListening()) if d is not None])
-        for name in ("run.json", HEALTH_FILE):
+        for name in ("run.json", HEALTH_FILE, REGISTRATIONS_FILE):
             (self.state.folder / name).unlink(missing_ok=True)
         self._pool.stop()

@@ -9,7 +9,7 @@ from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
 from smartalex.sip.bindings import Binding, Limits, Register, updated
 from smartalex.sip.layer import ServerTransaction
-from smartalex.sip.message import Request, response_to
+from smartalex.sip.message import Request, Response, response_to
 from smartalex.sip.ua import UserAgent
 
 OPTIONS = ("outbound", "path")
@@ -71,7 +71,7 @@ class Registrar:
         if after != before:
             self._keep(key, after)
             self._policy.bound(key, before, after)
-        self._accept(transaction, register, after)
+        transaction.respond(self._accepted(request, register, after))
 
     def _keep(self, key: str, bindings: tuple[Binding, ...]) -> None:
         if bindings:
@@ -79,13 +79,12 @@ class Registrar:
         else:
             self.forget(key)
 
-    def _accept(self, transaction: ServerTransaction, register: Register, bindings: tuple[Binding, ...]) -> None:
+    def _accepted(self, request: Request, register: Register, bindings: tuple[Binding, ...]) -> Response:
         now = self._wall()
         headers = [("Contact", binding.shown(now)) for binding in bindings]
         headers += [("Path", value) for value in register.path]
         headers += [("Require", "outbound")] if register.outbound else []
         headers.append(("Supported", ", ".join(OPTIONS)))
-        assert transaction.request is not None
-        answer = response_to(transaction.request, 200, to_tag=self._agent.token(), headers=headers)
+        answer = response_to(request, 200, to_tag=self._agent.token(), headers=headers)
         answer.headers.remove("Record-Route")  # it means nothing here (RFC 3261 10.3)
-        transaction.respond(answer)
+        return answer

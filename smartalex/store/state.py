@@ -79,13 +79,23 @@ def _make(folder: Path) -> None:
 
 
 HEALTH_FILE = "health.json"
-"""What the running platform knows of each trunk's PBX."""
+REGISTRATIONS_FILE = "registrations.json"
+"""What the running platform knows of each trunk's PBX, and of our registrations there."""
 
 
 def health(folder: Path) -> dict[str, dict[str, Any]]:
     """By trunk name: state, latency_ms, detail; empty when nothing runs or nothing is known."""
+    return _told(folder, HEALTH_FILE)
+
+
+def registrations(folder: Path) -> dict[str, dict[str, Any]]:
+    """By trunk name: state, until and again_at (Unix seconds or None), detail; empty when nothing runs or nothing is known."""
+    return _told(folder, REGISTRATIONS_FILE)
+
+
+def _told(folder: Path, name: str) -> dict[str, dict[str, Any]]:
     try:
-        found: dict[str, dict[str, Any]] = json.loads((folder / HEALTH_FILE).read_text()) if running(folder) else {}
+        found: dict[str, dict[str, Any]] = json.loads((folder / name).read_text()) if running(folder) else {}
     except (OSError, ValueError):
         return {}
     return found
