@@ -14,6 +14,7 @@ COOKIE = "z9hG4bK"
 """How a branch begins that was made by RFC 3261's rules (8.1.1.7)."""
 
 MAX_SEQUENCE = 2**31 - 1
+MAX_AUTH_PARAMS = 32
 
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL).match
 
@@ -257,11 +258,15 @@ class AuthParams:
     @classmethod
     def parse(cls, text: str) -> AuthParams:
         """Raises RemoteError(400)."""
-        scheme, _, rest = text.strip().partition(" ")
+        scheme, rest = (*text.split(None, 1), "", "")[:2]
+        parts = split_list(rest)
+        if len(parts) > MAX_AUTH_PARAMS:
+            raise RemoteError(400, "Bad Authorization")
         params: dict[str, str] = {}
-        for part in split_list(rest):
+        for part in parts:
             name, equals, value = part.partition("=")
-            if not equals or name.strip().lower() in params:
+            name = name.strip().lower()
+            if not name or not equals or name in params:
                 raise RemoteError(400, "Bad Authorization")
-            params[name.strip().lower()] = unquote(value.strip())
+            params[name] = unquote(value.strip())
         return cls(scheme.lower(), params)

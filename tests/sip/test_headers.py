@@ -129,8 +129,14 @@ class Authentication(TestCase):
         self.assertEqual(read.scheme, "digest")
         self.assertEqual(dict(read.params), {"realm": 'a, "b"', "nonce": "x", "qop": "auth,auth-int"})
 
-    def test_a_parameter_stands_once(self) -> None:
-        self.assertRaises(RemoteError, AuthParams.parse, "Digest a=1, A=2")
+    def test_any_white_space_ends_the_scheme(self) -> None:
+        for text in ("Digest\t a=1", " Digest   a=1 "):
+            self.assertEqual(AuthParams.parse(text), AuthParams("digest", {"a": "1"}))
+        self.assertEqual((AuthParams.parse("Digest"), AuthParams.parse(" ")), (AuthParams("digest", {}), AuthParams("", {})))
+
+    def test_a_parameter_stands_once_and_has_a_name(self) -> None:
+        for text in ("Digest a=1, A=2", "Digest =1", "Digest a", "Digest " + ",".join(f"p{n}=1" for n in range(1000))):
+            self.assertRaises(RemoteError, AuthParams.parse, text)
 
     def test_values_are_not_shown(self) -> None:
         self.assertNotIn("6629", repr(AuthParams.parse("Digest response=6629")))
