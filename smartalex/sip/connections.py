@@ -114,6 +114,7 @@ class Connections:
         return self._unreachable.get(peer, 0.0) > self.clock.seconds()
 
     def ping(self, peer: Peer) -> None:
+        """All connections to it that are open."""
         for stream in self._streams.get(peer, ()):
             stream.ping()
 
@@ -165,11 +166,15 @@ class Connections:
     # ------------------------------------------------------------------ what streams report
 
     def joined(self, stream: Stream) -> bool:
-        if self._stopped or (stream.dial is None and not self._budget.connect(stream.peer.host)):
+        if self._stopped or (stream.dial is None and not self._has_room(stream.peer.host)):
             self.counters.count("sip.connection_refused", stream.kind)
             return False
         self._sockets.add(stream)
         return True
+
+    def _has_room(self, host: str) -> bool:
+        """A connection costs as much as a message, and a place."""
+        return self._budget.message(host, self.clock.seconds()) and self._budget.connect(host)
 
     def opened(self, stream: Stream) -> bool:
         if self._stopped or not self._verified(stream):
@@ -189,8 +194,11 @@ class Connections:
         if stream.dial is None or not isinstance(self.client_context, TlsClient):
             return True
         wanted = stream.dial.domain or stream.peer.host
+        if covers(stream.names, wanted):
+            return True
+        self.counters.count("sip.wrong_certificate", stream.kind)
         stream.why = f"its certificate is for {', '.join(stream.names) or 'nobody'}, not for {wanted}"
-        return covers(stream.names, wanted)
+        return False
 
     def affordable(self, stream: Stream) -> bool:
         return self._budget.message(stream.peer.host, self.clock.seconds())

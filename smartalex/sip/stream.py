@@ -138,6 +138,7 @@ class Stream(protocol.Protocol):
         self.dial = dial
         self.names: tuple[str, ...] = ()
         self.alias: Peer | None = None
+        self.why = ""
         self.carried = False
         self.open = False
         self._owner = owner
@@ -150,7 +151,6 @@ class Stream(protocol.Protocol):
         self._deadline: IDelayedCall | None = None
         self._late = ""
         self._pong: IDelayedCall | None = None
-        self.why = ""
         self._over_since = self._over_at = float("-inf")
 
     # ------------------------------------------------------------------ beginning
@@ -183,8 +183,10 @@ class Stream(protocol.Protocol):
             return
         self.open = True
         self._wait(self._limits.idle_s if self.dial else self._limits.first_message_s, "sip.connection_idle")
-        for data in self.dial.messages if self.dial else ():
-            self.send(data)
+        if self.dial:
+            for data in self.dial.messages:
+                self.send(data)
+            self.dial.messages.clear()
 
     # ------------------------------------------------------------------ receiving
 
@@ -192,9 +194,7 @@ class Stream(protocol.Protocol):
         if self._closed:
             return
         began, count = not self._framer.empty, 0
-        if self._pong is not None:  # whatever comes proves as much as the pong does
-            self._pong.cancel()
-            self._pong = None
+        self._stop_waiting_for_pong()  # whatever comes proves as much
         try:
             for piece in self._framer.feed(data):
                 count += 1
@@ -263,6 +263,11 @@ class Stream(protocol.Protocol):
             self._pong = self._owner.clock.callLater(self._limits.pong_s, self._unanswered)
             self._write(self._framer.ping())
 
+    def _stop_waiting_for_pong(self) -> None:
+        if self._pong is not None:
+            self._pong.cancel()
+            self._pong = None
+
     def _unanswered(self) -> None:
         self._pong = None
         self._owner.counters.count("sip.no_pong", self.kind)
@@ -315,13 +320,13 @@ class Stream(protocol.Protocol):
     def _end(self) -> None:
         if not self._closed:
             self._closed = True
+            self._stop_waiting_for_pong()
             self._unsent.clear()
             self._owner.closed(self)
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
-        for timer in (self._deadline, self._pong):
-            if timer is not None and timer.active():
-                timer.cancel()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
         if not self._closed:
             self.why = reason.getErrorMessage()
             self._count_unfinished()

@@ -154,7 +154,7 @@ class Transports:
         return peer if self._connections.unreachable(by_tcp) else by_tcp
 
     def keep_alive(self, peer: Peer, interval_s: float) -> None:
-        """Ping it, after 80 to 100 % of `interval_s` each time, as long as it is connected (RFC 5626 4.4.1); 0 stops.
+        """Ping it after 80 to 100 % of `interval_s` (RFC 5626 4.4.1: 120), again and again when it is connected; 0 stops.
 
         A connection on which nothing comes back fails; over UDP it only keeps the way open.
         """
@@ -167,8 +167,11 @@ class Transports:
     def _beat(self, peer: Peer, interval_s: float) -> None:
         if peer.transport == "udp":
             self._send_datagram(peer, PING)
-        else:
+        elif self.connected(peer):
             self._connections.ping(peer)
+        elif peer.transport in ("ws", "wss"):
+            del self._beats[peer]  # nobody can dial it again
+            return
         self.keep_alive(peer, interval_s)
 
     def certificate_names(self, peer: Peer) -> tuple[str, ...]:
