@@ -106,7 +106,7 @@ class _Timed:
 class ServerTransaction(_Timed):
     """`respond` sends; `on_ack` (INVITE, 2xx retransmitted branch) and `on_failed` are the user's."""
 
-    __slots__ = ("_host", "call_id", "key", "on_failed", "request", "response", "user")
+    __slots__ = ("_host", "call_id", "key", "number", "on_failed", "request", "response", "user")
 
     def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer, host: str) -> None:
         """`host` is whom it is counted against."""
@@ -114,7 +114,7 @@ class ServerTransaction(_Timed):
         super().__init__(layer, kind, peer)
         self._host = host
         self.key = key
-        self.call_id = request.call_id
+        self.call_id, self.number = request.call_id, request.cseq.number
         self.request: Request | None = request  # until its final response: what stays for stragglers should be small
         self.response: bytes = b""
         self.user: object | None = None
@@ -250,6 +250,8 @@ class TransactionLayer:
         transaction = self._servers.get(key)
         if message.method == "ACK":
             self._ack(message, transaction)
+        elif transaction is not None and message.cseq.number != transaction.number:
+            raise UnparsableRequest(400, "Branch Of Another Request", message)
         elif transaction is not None:
             self.counters.count("sip.retransmission", peer.transport)
             transaction.input(Input.REQUEST)

@@ -55,22 +55,52 @@ def needs(*programs: str) -> Callable[[Any], Any]:
     return decorate
 
 
-def sipp(platform: Platform, scenario: str, to: str, *, transport: str = "udp", calls: int = 1, source: str = PBX) -> None:
+TRANSPORTS = {"udp": "u1", "tcp": "t1"}
+
+
+class Sipp:
+    """A SIPp at work in a folder of its own; `close` whatever it is doing."""
+
+    def __init__(self, scenario: str, source: str, transport: str, *options: str, calls: int = 1) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="smartalex-sipp-"))
+        self.port = free_port(source)
+        (self.folder / "scenario.xml").write_text(scenario)
+        command = [
+            "sipp", *options, *(("-sf", "scenario.xml") if scenario.startswith("<") else ("-sn", scenario)),
+            "-t", TRANSPORTS[transport], "-i", source, "-p", str(self.port), "-mi", source, "-mp", str(free_port(source)),
+            "-m", str(calls), "-r", "50", "-d", "500", "-nostdin", "-timeout", "40", "-timeout_error", "-recv_timeout", "30000",
+            "-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages",
+        ]  # fmt: skip
+        self._said = (self.folder / "said").open("wb")
+        self.process = subprocess.Popen(
+            command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said
+        )
+
+    def check(self) -> None:
+        """AssertionError with its own words when a call did not go as written."""
+        if self.process.returncode:
+            files = (self.folder / name for name in ("said", "errors", "messages"))
+            said = "\n".join(path.read_text(errors="replace")[-6000:] for path in files if path.exists())
+            raise AssertionError(f"SIPp ended with {self.process.returncode}\n{said}")
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._said.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def sipp(
+    platform: Platform, scenario: str, to: str, *, transport: str = "udp", calls: int = 1, source: str = PBX, call_id: str = ""
+) -> None:
     """Run the scenario, or one that SIPp has by this name, so many times at once.
 
     AssertionError with SIPp's own words when a call did not go as written.
     """
-    with tempfile.TemporaryDirectory(prefix="smartalex-sipp-") as name:
-        folder = Path(name)
-        (folder / "scenario.xml").write_text(scenario)
-        command = [
-            "sipp", platform.address, *(("-sf", "scenario.xml") if scenario.startswith("<") else ("-sn", scenario)), "-s", to,
-            "-t", {"udp": "u1", "tcp": "t1"}[transport], "-i", source, "-p", str(free_port(source)),
-            "-mi", source, "-mp", str(free_port(source)), "-m", str(calls), "-r", "50", "-d", "500",
-            "-nostdin", "-timeout", "40", "-timeout_error", "-recv_timeout", "30000",
-            "-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages",
-        ]  # fmt: skip
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-        if done.returncode:
-            said = [path.read_text()[-6000:] for path in (folder / "errors", folder / "messages") if path.exists()]
-            raise AssertionError(f"SIPp ended with {done.returncode}: {done.stderr[-1000:]}\n" + "\n".join(said))
+    named = ("-cid_str", call_id) if call_id else ()
+    caller = Sipp(scenario, source, transport, platform.address, "-s", to, *named, calls=calls)
+    try:
+        caller.process.wait(timeout=60)
+        caller.check()
+    finally:
+        caller.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PAYLOADS = {0: "PCMU/8000", 8: "PCMA/8000", 18: "G729/8000", 101: "telephone-event/8000"}
+PAYLOADS = {0: "PCMU/8000", 8: "PCMA/8000", 18: "G729/8000", 101: "telephone-event/8000", 109: "EVS/16000"}
 
 
 def scenario(*steps: str) -> str:
@@ -21,14 +21,20 @@ def offer(*payload_types: int, direction: str = "sendrecv", version: int = 1) ->
     return "\n".join([*lines, f"a={direction}"])
 
 
-def send(method: str, cseq: int, *, body: str = "", headers: str = "", of: str = "") -> str:
-    """A request; `of` names the INVITE (by its cseq) that an ACK to a refusal, or a CANCEL, belongs to."""
+def send(
+    method: str, cseq: int, *, body: str = "", headers: str = "", of: str = "", branch: str = "", retransmitted: bool = True
+) -> str:
+    """A request; `of` names the INVITE (by its cseq) that an ACK to a refusal, or a CANCEL, belongs to.
+
+    `branch` is for one that is not its own.
+    """
     inside = method not in ("INVITE", "CANCEL", "OPTIONS", "BREW") and not of
     inside = inside or (method == "INVITE" and cseq > 2)
+    branch = branch or of or f"{cseq}{method}"
     uri = "[next_url]" if inside else "sip:[service]@[remote_ip]:[remote_port]"
     lines = [
         f"{method} {uri} SIP/2.0",
-        f"Via: SIP/2.0/[transport] [local_ip]:[local_port];rport;branch=z9hG4bK[pid]x[call_number]x{of or f'{cseq}{method}'}",
+        f"Via: SIP/2.0/[transport] [local_ip]:[local_port];rport;branch=z9hG4bK[pid]x[call_number]x{branch}",
         "Max-Forwards: 70",
         'From: "Test Caller" <sip:+15550001111@[local_ip]:[local_port]>;tag=[pid]t[call_number]',
         "To: <sip:[service]@[remote_ip]:[remote_port]>" + ("[peer_tag_param]" if inside or (of and method == "ACK") else ""),
@@ -37,7 +43,7 @@ def send(method: str, cseq: int, *, body: str = "", headers: str = "", of: str =
         "Contact: <sip:pbx@[local_ip]:[local_port];transport=[transport]>",
         *([headers] if headers else []),
     ]
-    return _sent([*lines, *_content(body)], retransmitted=method != "ACK")
+    return _sent([*lines, *_content(body)], retransmitted=retransmitted and method != "ACK")
 
 
 def invite(cseq: int = 1, body: str | None = None, headers: str = "") -> str:
@@ -54,8 +60,18 @@ def answered(cseq: int = 1, body: str = "") -> str:
     return maybe(100) + maybe(180) + recv(200, rrs="true") + send("ACK", cseq, body=body)
 
 
+def reinvite(cseq: int, body: str, expected: str = "") -> str:
+    """Another offer, its answer, in which `expected` is to be found, and the ACK; `cseq` is 3 or more."""
+    return invite(cseq, body) + maybe(100) + recv(200, contains(expected or "m=audio"), rrs="true") + send("ACK", cseq)
+
+
 def hang_up(cseq: int = 9) -> str:
     return send("BYE", cseq) + recv(200)
+
+
+def hung_up() -> str:
+    """The other side does."""
+    return recv("BYE") + reply(200)
 
 
 def recv(what: int | str, action: str = "", **attributes: str) -> str:

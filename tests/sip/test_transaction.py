@@ -366,6 +366,14 @@ class Matching(OnAClock):
         self.layer.receive(other.to_bytes(), Peer("udp", "192.0.2.9", 5060))
         self.assertEqual(len(self.owner.transactions), 2)
 
+    def test_the_same_branch_in_another_request_is_refused(self) -> None:
+        first = self.server("BYE")
+        self.answer(first, 200)
+        self.layer.receive(request("BYE", 2).to_bytes(), first.peer)
+        self.assertEqual((len(self.owner.transactions), len(self.sent("SIP/2.0 200")), len(self.sent("SIP/2.0 400"))), (1, 1, 1))
+        self.layer.receive(request("BYE").to_bytes(), first.peer)
+        self.assertEqual(len(self.sent("SIP/2.0 200")), 2)
+
     def test_cancel_finds_its_invite(self) -> None:
         invite = self.server("INVITE")
         cancel = request("CANCEL")
