@@ -235,6 +235,7 @@ class Call(SessionListener):
     def _move_to(self, session: Session) -> Session:
         old, self.session = self.session, session
         old.listener, session.listener = NOBODY, self
+        self.record.follow(session.call_id)
         session.replaces = None
         return old
 
@@ -256,6 +257,7 @@ class Call(SessionListener):
         next_hop = None if trunk.pbx_domain else session.peer
         options = InviteOptions(uri, next_hop, us, NameAddr("", uri), self.media.local_offer(), headers)
         self._referral.session = self.dial(options, self._referral)
+        self.record.follow(self._referral.session.call_id)
         return True
 
     def referral_progress(self, status: int, reason: str, *, final: bool) -> None:

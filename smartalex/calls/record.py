@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from smartalex.interfaces import CallEvent
 
@@ -23,14 +23,26 @@ def printable(text: str, limit: int = 80) -> str:
     return "".join(c for c in text if c.isprintable()).encode("utf-8", "replace").decode()[:limit]
 
 
-class CallRecord:
-    """Writes one call's events in order.  `wall` gives Unix seconds, `now` monotonic ones for the duration."""
+class Tracer(Protocol):
+    """Who keeps the SIP messages of calls."""
 
-    __slots__ = ("_answered", "_closed", "_now", "_record", "_seq", "_started", "_wall", "id")
+    def opened(self, call_id: str, *, stranger: bool) -> None: ...
+
+    def closed(self, record: CallRecord, disposition: str) -> None: ...
+
+
+class CallRecord:
+    """Writes one call's events in order.  `wall` gives Unix seconds, `now` monotonic ones for the duration.
+
+    `call_ids` are the SIP Call-IDs that were the call's, `flagged` says whether anything went wrong on the way.
+    """
+
+    __slots__ = ("_answered", "_closed", "_now", "_record", "_seq", "_started", "_tracer", "_wall", "call_ids", "flagged", "id")
 
     def __init__(
-        self, record: Callable[[CallEvent], None], wall: Callable[[], float], now: Callable[[], float], call_id: str
-    ) -> None:
+        self, record: Callable[[CallEvent], None], wall: Callable[[], float], now: Callable[[], float], call_id: str,
+        tracer: Tracer | None = None,
+    ) -> None:  # fmt: skip
         self._record = record
         self._wall = wall
         self._now = now
@@ -38,13 +50,29 @@ class CallRecord:
         self._started = now()
         self._answered: float | None = None
         self._closed = False
+        self._tracer = tracer
+        self.call_ids: tuple[str, ...] = ()
+        self.flagged = False
         self.id = call_id
+
+    def follow(self, call_id: str, *, stranger: bool = False) -> None:
+        """The messages of this Call-ID are the call's."""
+        if self._tracer is not None and not self._closed and call_id not in self.call_ids:
+            self.call_ids = (*self.call_ids, call_id)
+            self._tracer.opened(call_id, stranger=stranger)
 
     def event(self, kind: str, fields: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None) -> None:
         """One more event; after `close` nothing is written any more."""
-        if self._closed:
-            return
-        self._record(CallEvent(self.id, self._seq, self._wall(), kind, fields or {}, data or {}))
+        if not self._closed:
+            self.flagged = self.flagged or bool(fields and fields.get("flagged"))
+            self._write(kind, fields or {}, data or {})
+
+    def append(self, kind: str, data: Mapping[str, Any]) -> None:
+        """What is known only after the end."""
+        self._write(kind, {}, data)
+
+    def _write(self, kind: str, fields: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        self._record(CallEvent(self.id, self._seq, self._wall(), kind, fields, data))
         self._seq += 1
 
     def open(self, fields: Mapping[str, Any]) -> None:
@@ -62,4 +90,6 @@ class CallRecord:
         duration = round(self._now() - self._answered, 3) if self._answered is not None else 0.0
         end = {"ended_at": self._wall(), "duration_s": duration, "disposition": disposition, "cause": printable(cause, 200)}
         self.event("end", {**end, **(fields or {})})
+        if self._tracer is not None and not self._closed:
+            self._tracer.closed(self, disposition)
         self._closed = True

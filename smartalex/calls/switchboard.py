@@ -17,7 +17,7 @@ from smartalex.ai.runtime import Conversation, ConversationOptions
 from smartalex.calls.admission import Accepted, Admission, Challenged, Refused
 from smartalex.calls.call import Call, Party, Plant
 from smartalex.calls.media import CallMedia
-from smartalex.calls.record import CallRecord, new_id, printable
+from smartalex.calls.record import CallRecord, Tracer, new_id, printable
 from smartalex.calls.screening import Screening
 from smartalex.errors import RemoteError, ResourcesExhausted, SmartAlexError
 from smartalex.interfaces import AuthAttempt, Brief, CallEvent, Destination, IMediaSink
@@ -45,12 +45,13 @@ class Voices:
 
 @attrs.frozen
 class Records:
-    """Where records go, and the two clocks that date them: Unix seconds and monotonic ones."""
+    """Where records go, the two clocks that date them (Unix seconds and monotonic ones), and who keeps SIP messages."""
 
     record: Callable[[CallEvent], None]
     wall: Callable[[], float]
     now: Callable[[], float]
     tokens: Callable[[int], bytes]
+    tracer: Tracer | None = None
 
 
 class RefusalBudget:
@@ -133,7 +134,7 @@ class Switchboard:
     def _refuse(self, session: Session, refused: Refused) -> None:
         self._plant.counters.count("calls.refused", refused.why)
         if refused.trunk is not None or self._budget.take(session.peer.host, self._records.now()):
-            record, caller = self._new_record(session)
+            record, caller = self._new_record(session, stranger=refused.trunk is None)
             fields = invite_fields(session, caller)
             trunk = refused.trunk.name if refused.trunk else ""
             record.open({**fields, "trunk": trunk, "status": refused.status, "detail": refused.detail})
@@ -231,9 +232,11 @@ class Switchboard:
         session.listener = SessionListener()
         session.reject(status, headers=self._retry_after() if exhausted else ())
 
-    def _new_record(self, session: Session) -> tuple[CallRecord, Party]:
+    def _new_record(self, session: Session, *, stranger: bool = False) -> tuple[CallRecord, Party]:
         records = self._records
-        record = CallRecord(records.record, records.wall, records.now, new_id(records.wall(), records.tokens))
+        call_id = new_id(records.wall(), records.tokens)
+        record = CallRecord(records.record, records.wall, records.now, call_id, records.tracer)
+        record.follow(session.call_id, stranger=stranger)
         return record, caller_of(session.request)
 
     def _released(self, call: Call) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import zlib
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -22,6 +23,7 @@ WAITING_OCTETS = 1024 * 1024
 LEVEL = 6
 
 _Seen = tuple[float, bool, Peer, bytes]
+_at = itemgetter(0)
 
 
 @attrs.frozen
@@ -81,17 +83,18 @@ def _peer(transport: str, text: str) -> Peer:
 class _Open:
     """One Call-ID; `holders` calls have it in common."""
 
-    __slots__ = ("dropped", "holders", "octets", "seen")
+    __slots__ = ("dropped", "holders", "most", "octets", "seen")
 
     def __init__(self) -> None:
         self.seen: list[_Seen] = []
+        self.most = 0
         self.octets = 0
         self.dropped = 0
         self.holders = 0
 
     def add(self, one: _Seen) -> None:
         octets = self.octets + len(one[3])
-        if len(self.seen) >= MESSAGES or octets > OCTETS:
+        if len(self.seen) >= MESSAGES or octets > self.most:
             self.dropped += 1
         else:
             self.seen.append(one)
@@ -127,21 +130,21 @@ class TraceBook:
         while self._waiting_messages > WAITING_MESSAGES or self._waiting_octets > WAITING_OCTETS:
             self._take(next(iter(self._waiting)))
 
-    def open(self, call_id: str) -> None:
-        """From here on everything of this Call-ID is kept; each `open` wants its `close` or `forget`."""
+    def open(self, call_id: str, octets: int = OCTETS) -> None:
+        """From here on everything of this Call-ID is kept, up to so much; each `open` wants its `close` or `forget`."""
         opened = self._open.setdefault(call_id, _Open())
         opened.holders += 1
+        opened.most = max(opened.most, octets)
         for one in self._take(call_id):
             opened.add(one)
 
-    def close(self, call_id: str) -> Trace:
-        """All that was kept, redacted; empty for a Call-ID that is not open."""
-        opened = self._released(call_id)
-        if opened is None:
-            return Trace()
-        locals_ = {peer: Peer(peer.transport, *self._local(peer)) for peer in {peer for _, _, peer, _ in opened.seen}}
-        messages = (Traced(at, incoming, peer, locals_[peer], redact(data)) for at, incoming, peer, data in opened.seen)
-        return Trace(tuple(messages), opened.dropped)
+    def close(self, *call_ids: str) -> Trace:
+        """All that was kept of these, by time, redacted; nothing of a Call-ID that is not open."""
+        closed = [opened for opened in map(self._released, call_ids) if opened is not None]
+        seen = sorted((one for opened in closed for one in opened.seen), key=_at)
+        locals_ = {peer: Peer(peer.transport, *self._local(peer)) for peer in {peer for _, _, peer, _ in seen}}
+        messages = (Traced(at, incoming, peer, locals_[peer], redact(data)) for at, incoming, peer, data in seen)
+        return Trace(tuple(messages), sum(opened.dropped for opened in closed))
 
     def forget(self, call_id: str) -> None:
         """As `close`, without the work, for a trace nobody wants."""
