@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import click
 
+from smartalex.calls.tracing import LINGER_S
 from smartalex.cli.ladder import ASCII, UNICODE, address, ladder, whole
 from smartalex.cli.pcap import pcap
-from smartalex.cli.state import json_option, opened, state_options
+from smartalex.cli.state import SEEN_S, json_option, opened, state_options
 from smartalex.sip.trace import Trace
 from smartalex.store.engine import to_json
 
@@ -50,12 +52,17 @@ def _found(prefix: str, state: str | None, config: str | None) -> tuple[str, Tra
     if call is None:
         raise click.ClickException(f"no call begins with {prefix!r}; list them with: smartalex calls")
     if call["trace"] is None:
-        why = "its messages were not kept" if call["ended_at"] else "its messages are there when it has ended"
-        raise click.ClickException(f"call {call['id']}: {why}")
+        raise click.ClickException(f"call {call['id']}: {_missing(call['ended_at'])}")
     try:
         return call["id"], Trace.from_data(call["trace"])
     except ValueError as error:
         raise click.ClickException(f"call {call['id']}: its messages cannot be read: {error}") from None
+
+
+def _missing(ended_at: float | None) -> str:
+    if ended_at is None or time.time() - ended_at < LINGER_S + SEEN_S:
+        return "its messages are there a moment after its end"
+    return "its messages were not kept"
 
 
 def _plain(found: Trace) -> dict[str, Any]:

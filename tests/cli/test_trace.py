@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 from unittest import TestCase
@@ -158,7 +159,10 @@ class Command(Recorded):
         self.recorded("01BBB", (5, lambda record: record.open(INVITE)))
         self.assertIn("smartalex calls", self.error("calls", "trace", "zzz"))
         self.assertIn("not kept", self.error("calls", "trace", "01AAA"))
-        self.assertIn("when it has ended", self.error("calls", "trace", "01BBB"))
+        self.assertIn("a moment after its end", self.error("calls", "trace", "01BBB"))
+        self.now = time.time() - 1
+        self.recorded("01EEE", (0, lambda record: record.open(INVITE)), (0, lambda record: record.close("failed", "lost")))
+        self.assertIn("a moment after its end", self.error("calls", "trace", "01EEE"))
         self.assertIn("exclude", self.error("calls", "trace", "01AAA", "--json", "--messages"))
         self.recorded("01CCC", (0, lambda record: record.open(INVITE)), (0, lambda record: record.event("sip", data={})))
         self.assertIn("cannot be read", self.error("calls", "trace", "01CCC"))
