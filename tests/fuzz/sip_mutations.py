@@ -1,6 +1,6 @@
-"""Damaged SIP for a whole platform over UDP: does it stay alive, free of faults, and small?
+"""Damaged SIP for a whole platform: does it stay alive, free of faults, and small?
 
-    python -m tests.fuzz.sip_mutations --count 100000 --seed 1
+    python -m tests.fuzz.sip_mutations --transport udp --count 100000 --seed 1
 
 Every message is made from the seed, so a finding can be repeated.  An OPTIONS
 asks each thousand messages whether the platform still answers.  Prints one JSON
@@ -13,6 +13,7 @@ import argparse
 import json
 import re
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -41,9 +42,10 @@ PROBE_EACH = 1000
 class Mutator:
     """Endless damaged messages, the same for the same seed."""
 
-    def __init__(self, seed: int, port: int) -> None:
+    def __init__(self, seed: int, port: int, transport: str = "udp") -> None:
         self._random = Random(seed)
         self._port = port
+        self._transport = transport.upper()
         self._changes: tuple[Callable[[bytearray, int], None], ...] = (
             self._flip, self._insert, self._delete, self._repeat, self._double_a_line, self._change_numbers, self._cut,
             self._special,
@@ -63,7 +65,7 @@ class Mutator:
         method, number, extra = random.choice(METHODS), random.randrange(100_000), random.choice(EXTRAS)
         body = SDP if method in ("INVITE", "UPDATE") else ""
         rows = [
-            f"{method} sip:play@127.0.0.1 SIP/2.0", f"Via: SIP/2.0/UDP 127.0.0.1:{self._port};rport;branch=z9hG4bKf{number}",
+            f"{method} sip:play@127.0.0.1 SIP/2.0", f"Via: SIP/2.0/{self._transport} 127.0.0.1:{self._port};rport;branch=z9hG4bKf{number}",
             "Max-Forwards: 70", f'From: "F" <sip:f@127.0.0.1>;tag={number}', "To: <sip:play@127.0.0.1>",
             f"Call-ID: fuzz{number // 3}",
             f"CSeq: {number % 5 + 1} {method}", f"Contact: <sip:f@127.0.0.1:{self._port}>", *([extra] if extra else []),
@@ -130,40 +132,99 @@ class Prober:
         self._socket.close()
 
 
-def fuzz(platform: Platform, count: int, seed: int) -> dict[str, Any]:
+class Datagrams:
+    def __init__(self, port: int) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setblocking(False)
+        self._to = ("127.0.0.1", port)
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._socket.sendto(data, self._to)
+            while self._socket.recv(65536):
+                pass
+        except OSError:
+            time.sleep(0.0001)  # nothing to read: the usual end; or the queue is full
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Streams:
+    """One connection until it is cut off, or for so many messages: a damaged one may eat up those that follow."""
+
+    MESSAGES = 10
+
+    def __init__(self, port: int, context: ssl.SSLContext | None) -> None:
+        self._to, self._context = ("127.0.0.1", port), context
+        self._socket: socket.socket | None = None
+        self._left = 0
+        self.connections = 0
+
+    def send(self, data: bytes) -> None:
+        if self._socket is None or not self._left:
+            self.close()
+            self._socket, self._left = self._connect(), self.MESSAGES
+        self._left -= 1
+        try:
+            self._socket.settimeout(5)
+            self._socket.sendall(data)
+            self._socket.settimeout(0)
+            while self._socket.recv(65536):
+                pass
+            self.close()  # the platform has ended it
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass
+        except OSError:
+            self.close()
+
+    def _connect(self) -> socket.socket:
+        self.connections += 1
+        plain = socket.create_connection(self._to, timeout=5)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return plain if self._context is None else self._context.wrap_socket(plain)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def sender_of(platform: Platform, transport: str) -> Datagrams | Streams:
+    if transport == "udp":
+        return Datagrams(platform.sip)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return Streams(platform.sip, None) if transport == "tcp" else Streams(platform.tls, context)
+
+
+def fuzz(platform: Platform, count: int, seed: int, transport: str = "udp") -> dict[str, Any]:
     """Send them all; what came of it."""
     prober, before, worst = Prober(platform.sip), memory_kib(platform), 0.0
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.1", 0))
-        sender.setblocking(False)
-        mutator = Mutator(seed, sender.getsockname()[1])
-        for number in range(count):
-            _send(sender, mutator.message(), platform.sip)
-            if number % PROBE_EACH == 0:
-                worst = max(worst, prober.ask())
+    sender, mutator, began = sender_of(platform, transport), Mutator(seed, 5060, transport), time.monotonic()
+    for number in range(count):
+        sender.send(mutator.message())
+        if number % PROBE_EACH == 0:
+            worst = max(worst, prober.ask())
+    took_s = time.monotonic() - began
+    sender.close()
     worst = max(worst, prober.ask())
     prober.close()
     metrics = platform.metrics()
     faults = sum(value for name, value in metrics.items() if "_fault_total" in name) + platform.logged().count("Traceback")
-    malformed = metrics.get('smartalex_sip_malformed_total{label="udp"}', 0)
+    malformed = metrics.get(f'smartalex_sip_malformed_total{{label="{transport}"}}', 0)
     grown = memory_kib(platform) - before
     return {
+        "transport": transport,
         "sent": count,
+        "per_s": round(count / took_s),
         "seed": seed,
         "malformed": malformed,
         "faults": faults,
         "worst_probe_s": round(worst, 4),
         "grown_kib": grown,
     }
-
-
-def _send(sender: socket.socket, data: bytes, port: int) -> None:
-    try:
-        sender.sendto(data, ("127.0.0.1", port))
-        while sender.recv(65536):
-            pass
-    except OSError:
-        time.sleep(0.0001)  # nothing to read: the usual end; or the queue is full
 
 
 def memory_kib(platform: Platform) -> int:
@@ -175,12 +236,13 @@ def memory_kib(platform: Platform) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--transport", choices=("udp", "tcp", "tls"), default="udp")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     platform = Platform("31000-32000").start()
     try:
         platform.add_trunk("fuzz", "127.0.0.1")
-        result = fuzz(platform, given.count, given.seed)
+        result = fuzz(platform, given.count, given.seed, given.transport)
     finally:
         platform.remove()
     print(json.dumps(result))
