@@ -23,6 +23,7 @@ class Tracing:
         self._book = book
         self._clock = clock
         self._only_failed = only_failed
+        self._stopped = False
         self._lingering: dict[str, tuple[CallRecord, IDelayedCall]] = {}
 
     def opened(self, call_id: str, *, stranger: bool) -> None:
@@ -31,14 +32,16 @@ class Tracing:
 
     def closed(self, record: CallRecord, disposition: str) -> None:
         """The record has its end."""
-        if self._only_failed and disposition in FINE and not record.flagged:
+        fine = disposition in FINE and not record.flagged
+        if self._stopped or (self._only_failed and fine):
             for call_id in record.call_ids:
                 self._book.forget(call_id)
         else:
             self._lingering[record.id] = record, self._clock.callLater(LINGER_S, self._keep, record)
 
     def stop(self) -> None:
-        """Keep what is there, before the records close."""
+        """Keep what is there, before the records close, and nothing afterwards."""
+        self._stopped = True
         for record, alarm in list(self._lingering.values()):
             alarm.cancel()
             self._keep(record)

@@ -125,8 +125,9 @@ class All(TracedCase):
         self.exchange.call_of(caller).end("drain")
         self.tracing.stop()
         self.assertEqual(self.titles(*self.kept())[-1], "< BYE")
+        self.exchange.dial("999")
         self.exchange.run(SETTLED_S)
-        self.assertEqual(len(self.kept()), 1)
+        self.assertEqual((len(self.kept()), self.exchange.rows()[-1]["status"]), (1, 404))
 
 
 class FailedOnly(TracedCase):
