@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
 import click
 
+from smartalex.cli import registration
+from smartalex.cli.registration import register_options, wanted
 from smartalex.cli.state import columns, json_option, opened, settings, settle, show_json, state_options, unknown, workspace_of
 from smartalex.cli.values import Host, Source, Word
+from smartalex.sip.registration import Identity
 from smartalex.store.credentials import new_username
-from smartalex.store.state import health, running
+from smartalex.store.state import State, health, registrations, running
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy
 
@@ -33,10 +37,8 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
     if context.invoked_subcommand is not None:
         return
     here = opened(state, config)
-    tenancy = here.repository.tenancy()
-    busy = here.repository.in_progress() if running(here.folder) else {}
-    known = health(here.folder)
-    rows = [described(trunk, tenancy, busy.get(trunk.name, 0), known.get(trunk.name)) for trunk in tenancy.trunks.values()]
+    tenancy, seen = here.repository.tenancy(), _seen(here)
+    rows = [described(trunk, tenancy, seen(trunk)) for trunk in tenancy.trunks.values()]
     if as_json:
         for row in rows:
             show_json(row)
@@ -47,15 +49,37 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
             click.echo(line)
 
 
-HEAD = ("TRUNK", "STATE", "CALLS", "KNOWN BY", "USERNAME", "FROM", "PBX DOMAIN", "PBX", "DIDS")
+HEAD = ("TRUNK", "STATE", "CALLS", "KNOWN BY", "USERNAME", "FROM", "PBX DOMAIN", "PBX", "REGISTERED", "DIDS")
 
 
-def described(trunk: Trunk, tenancy: Tenancy, in_progress: int = 0, pbx: dict[str, Any] | None = None) -> dict[str, Any]:
+@attrs.frozen
+class Seen:
+    """What is known of a trunk beside its settings: by the running platform, and where its PBX has registered from."""
+
+    in_progress: int = 0
+    pbx: dict[str, Any] | None = None
+    registration: dict[str, Any] | None = None
+    contacts: list[dict[str, Any]] = attrs.field(factory=list)
+
+
+def _seen(here: State) -> Callable[[Trunk], Seen]:
+    now, known, registered = time.time(), health(here.folder), registrations(here.folder)
+    busy = here.repository.in_progress() if running(here.folder) else {}
+    bindings = here.repository.bindings()
+    return lambda trunk: Seen(
+        busy.get(trunk.name, 0),
+        known.get(trunk.name),
+        registered.get(trunk.name),
+        registration.contacts(bindings, trunk.id, now),
+    )
+
+
+def described(trunk: Trunk, tenancy: Tenancy, seen: Seen | None = None) -> dict[str, Any]:
     """A trunk as --json shows it."""
     row = attrs.asdict(trunk, filter=attrs.filters.exclude("id", "workspace_id", "name", "active"))
     numbers = [did.number for did in tenancy.dids if did.trunk_id == trunk.id]
     state = "active" if trunk.active else "suspended"
-    return {"trunk": trunk.name, "state": state, **row, "in_progress": in_progress, "pbx": pbx, "dids": numbers}
+    return {"trunk": trunk.name, "state": state, **row, **attrs.asdict(seen or Seen()), "dids": numbers}
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -68,6 +92,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         " ".join(row["allowed_sources"]) or "anywhere",
         row["pbx_domain"] or "(its address)",
         _heard(row["pbx"]),
+        registration.state(row, time.time()),
         " ".join(row["dids"]) or "none",
     )
 
@@ -94,6 +119,7 @@ username_option = click.option("--username", type=Word(), metavar="U", help="Dig
 @domain_option
 @username_option
 @limit_option
+@register_options
 @click.option("--workspace", metavar="NAME", help="Whose trunk it is, where there are several workspaces.")
 @state_options
 @json_option
@@ -109,6 +135,7 @@ def add(
     state: str | None,
     config: str | None,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Connect a PBX.  Prints its username and a password of 24 characters, this once.
 
@@ -116,6 +143,7 @@ def add(
     By password, from anywhere:      smartalex trunks add office --pbx-domain pbx.example.com
     By password and address:         smartalex trunks add office --allow 192.0.2.10
     By address alone:                smartalex trunks add carrier --allow 192.0.2.0/28 --no-digest
+    As an extension of the PBX:      smartalex trunks add desk --register sip:300@192.0.2.10 --allow 192.0.2.10 --no-digest
     """
     here = opened(state, config)
     tenancy = here.repository.tenancy()
@@ -123,7 +151,7 @@ def add(
         raise click.ClickException(f"there is a trunk {name!r} already; change it with: smartalex trunks set {name}")
     owner = workspace_of(tenancy, workspace)
     sources = tuple(dict.fromkeys(allow))
-    trunk = Trunk(
+    plain = Trunk(
         name,
         owner.id,
         name,
@@ -133,12 +161,15 @@ def add(
         sources,
         max_calls=max_calls or 10,
     )
-    check(trunk, tenancy)
-    password = here.repository.add_trunk(trunk, settings(state, config).sip.realm)
+    check(plain, tenancy)
+    registering = wanted(given)
+    trunk = registering.applied(plain)
+    password = here.repository.add_trunk(trunk, settings(state, config).sip.realm, registering.password)
     settle(here)
     tell(trunk, tenancy, password, as_json)
     if not as_json:
-        click.echo(f"Next, its numbers: smartalex dids add NUMBER --trunk {name} --agent {next(iter(tenancy.agents), 'NAME')}")
+        number, agent = _extension(trunk) or "NUMBER", next(iter(tenancy.agents), "NAME")
+        click.echo(f"Next, its numbers: smartalex dids add {number} --trunk {name} --agent {agent}")
 
 
 @command.command("set")
@@ -150,6 +181,8 @@ def add(
 @domain_option
 @username_option
 @limit_option
+@register_options
+@click.option("--no-register", is_flag=True, help="Register there no more, and forget its password.")
 @state_options
 @json_option
 def change(
@@ -165,14 +198,16 @@ def change(
     state: str | None,
     config: str | None,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Change a trunk; what is not given stays.  A new --username gets a new password, printed once.
 
     \b
       smartalex trunks set office --allow 192.0.2.11 --max-calls 30
       smartalex trunks set office --suspend
+      smartalex trunks set office --register-password-stdin < new-password
     """
-    if not (allow or disallow or username or pbx_domain or max_calls) and digest is None and activate is None:
+    if not (allow or disallow or username or pbx_domain or max_calls or any(given.values())) and digest is activate is None:
         raise click.UsageError("say what to change; see: smartalex trunks set --help")
     here = opened(state, config)
     tenancy = here.repository.tenancy()
@@ -184,7 +219,7 @@ def change(
     wants_digest = old.digest if digest is None else digest
     if username and not wants_digest:
         raise click.UsageError(f"trunk {old.name} has no password; give --digest with --username")
-    new = attrs.evolve(
+    plain = attrs.evolve(
         old,
         allowed_sources=sources,
         auth=auth_of(wants_digest, sources),
@@ -193,8 +228,10 @@ def change(
         max_calls=max_calls or old.max_calls,
         active=old.active if activate is None else activate,
     )
-    check(new, tenancy)
-    password = here.repository.change_trunk(old, new, settings(state, config).sip.realm)
+    check(plain, tenancy)
+    registering = wanted(given)
+    new = registering.applied(plain)
+    password = here.repository.change_trunk(old, new, settings(state, config).sip.realm, registering.password)
     settle(here)
     tell(new, tenancy, password, as_json)
 
@@ -263,3 +300,12 @@ def tell(trunk: Trunk, tenancy: Tenancy, password: str | None, as_json: bool) ->
         click.echo(f"  password   {password}   (shown this once; a new one: smartalex secret rotate {trunk.name})")
     click.echo(f"  calls from {' '.join(trunk.allowed_sources) or 'anywhere'}, up to {trunk.max_calls} at a time")
     click.echo(f"  transfers  to sip:EXTENSION@{trunk.pbx_domain or '(the address the call came from)'}")
+    if trunk.register:
+        click.echo(f"  registers  as {trunk.register}, for {trunk.register_expires_s} s at a time")
+    if trunk.register and not trunk.allowed_sources:
+        click.echo("             (few PBXs have a password for calling their own extension: let its address in with --allow)")
+
+
+def _extension(trunk: Trunk) -> str:
+    """The number that the PBX calls us by where we register, else ''."""
+    return Identity.of(trunk.register).address.user_text if trunk.register else ""

@@ -104,24 +104,27 @@ class Repository:
 
     # ------------------------------------------------------------------ administration
 
-    def add_trunk(self, trunk: Trunk, realm: str) -> str | None:
-        """Its password, or None for a trunk known by address alone."""
+    def add_trunk(self, trunk: Trunk, realm: str, register_password: str | None = None) -> str | None:
+        """Its password, or None for a trunk known by address alone; `register_password` is the one for `trunk.register`."""
+        self._put_register_password(trunk, register_password)
         password = self._issued(trunk, realm) if trunk.digest else None  # before the row: a digest trunk always has its secret
         with self.engine.begin() as connection:
             connection.execute(insert(schema.trunk).values(**_trunk_row(trunk)))
             self.changed(connection)
         return password
 
-    def change_trunk(self, old: Trunk, new: Trunk, realm: str) -> str | None:
-        """A new password where digest is new or the username another (a digest binds both), else None."""
+    def change_trunk(self, old: Trunk, new: Trunk, realm: str, register_password: str | None = None) -> str | None:
+        """A new password where digest is new or the username another (a digest binds both), else None.
+
+        `register_password` is the one for `new.register`: None leaves it as it is, "" forgets it.
+        """
+        self._put_register_password(new, register_password)
         password = self._issued(new, realm) if new.digest and (not old.digest or new.username != old.username) else None
         with self.engine.begin() as connection:
             connection.execute(update(schema.trunk).where(schema.trunk.c.id == old.id).values(**_trunk_row(new)))
             self.changed(connection)
         if not new.digest:
             credentials.forget(self.vault, old.id)
-        if not new.register:
-            credentials.forget_register(self.vault, old.id)
         return password
 
     def remove_trunk(self, trunk: Trunk) -> None:
@@ -165,6 +168,12 @@ class Repository:
         with self.engine.connect() as connection:
             return {trunk: count for trunk, count in connection.execute(query)}
 
+    def _put_register_password(self, trunk: Trunk, password: str | None) -> None:
+        if password == "" or not trunk.register:
+            credentials.forget_register(self.vault, trunk.id)
+        elif password is not None:
+            credentials.put_register(self.vault, trunk.id, password)
+
     def _issued(self, trunk: Trunk, realm: str) -> str:
         return credentials.issue(self.vault, trunk.id, trunk.username, realm)
 
@@ -183,15 +192,6 @@ class Repository:
             connection.execute(delete(schema.binding).where(schema.binding.c.trunk.in_(list(bindings))))
             if rows:
                 connection.execute(insert(schema.binding), rows)
-
-    def put_register_password(self, trunk_id: str, password: str | None) -> None:
-        """What we register with at this trunk's PBX; None forgets it.  The service registers anew when it notices."""
-        if password is None:
-            credentials.forget_register(self.vault, trunk_id)
-        else:
-            credentials.put_register(self.vault, trunk_id, password)
-        with self.engine.begin() as connection:
-            self.changed(connection)
 
     def register_passwords(self) -> dict[str, Secret]:
         """By the id of the trunk, for those that register somewhere and have one that can be read."""

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
+import time
+from typing import Any
+from unittest import TestCase
 
-from smartalex.sip.digest import ha1
+from click.testing import Result
+
+from smartalex.cli import registration
+from smartalex.sip.digest import Secret, ha1
 from tests.cli.commands import Commands
+from tests.interop.platform import ROOT
 
 
 class Add(Commands):
@@ -112,3 +123,124 @@ class Rotate(Commands):
         self.assertEqual((made["trunk"], len(made["password"])), ("acme", 24))
         self.assertNotEqual(made["password"], self.issued)
         self.assertIn("did you mean acme?", self.error("secret", "rotate", "acne"))
+
+
+class Register(Commands):
+    """Registering as an extension, and PBXs that register to us."""
+
+    def given(self, *arguments: str, stdin: str | None = None, code: int = 0) -> Result:
+        done = self.run_command("trunks", *arguments, stdin=stdin)
+        self.assertEqual(done.exit_code, code, done.output)
+        return done
+
+    def passwords(self) -> dict[str, Secret]:
+        return self.opened().repository.register_passwords()
+
+    def desk(self, *options: str) -> dict[str, Any]:
+        register = ("--register", "sip:300@pbx.example.com", "--register-password-stdin", *options)
+        return dict(json.loads(self.given("add", "desk", *register, "--json", stdin="s3cret\n").stdout))
+
+    def test_added_with_its_password_from_standard_input(self) -> None:
+        made = self.desk("--register-user", "desk-300", "--register-expires", "120")
+        self.assertEqual((made["register"], made["register_user"], made["register_expires_s"]),
+                         ("sip:300@pbx.example.com", "desk-300", 120))  # fmt: skip
+        self.assertEqual(self.passwords(), {"desk": Secret("s3cret")})
+        self.assertNotIn("s3cret", json.dumps(made))
+
+    def test_what_is_told(self) -> None:
+        told = self.given("add", "desk", "--register", "sip:300@192.0.2.10", "--register-password-stdin", stdin="x").stdout
+        self.assertIn("registers  as sip:300@192.0.2.10, for 600 s at a time", told)
+        self.assertIn("--allow", told)
+        self.assertIn("dids add 300 --trunk desk", told)
+        told = self.given("set", "desk", "--allow", "192.0.2.10").stdout
+        self.assertNotIn("--allow", told)
+
+    def test_changed_password_alone(self) -> None:
+        self.desk()
+        before = self.opened().repository.revision()
+        changed = json.loads(self.given("set", "desk", "--register-password-stdin", "--json", stdin="other\n").stdout)
+        self.assertEqual((changed["register"], self.passwords()), ("sip:300@pbx.example.com", {"desk": Secret("other")}))
+        self.assertGreater(self.opened().repository.revision(), before)
+
+    def test_what_is_not_given_stays(self) -> None:
+        self.desk("--register-user", "desk-300")
+        changed = self.line("trunks", "set", "desk", "--register-expires", "90")
+        self.assertEqual((changed["register_user"], changed["register_expires_s"]), ("desk-300", 90))
+        self.assertEqual(self.passwords(), {"desk": Secret("s3cret")})
+
+    def test_no_more(self) -> None:
+        self.desk("--register-user", "desk-300", "--register-expires", "120")
+        changed = self.line("trunks", "set", "desk", "--no-register")
+        self.assertEqual((changed["register"], changed["register_user"], changed["register_expires_s"]), ("", "", 600))
+        self.assertEqual(self.passwords(), {})
+
+    def test_asked_for_on_the_terminal_and_not_shown(self) -> None:
+        command = [sys.executable, "-m", "smartalex.cli.main", "trunks", "add", "desk", "--register", "sip:300@pbx.example.com"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "SMARTALEX_STATE": str(self.state)}
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        asking = subprocess.Popen(
+            command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=environment, start_new_session=True
+        )
+        os.close(theirs)
+        shown = b""
+        while b"(empty: none):" not in shown:
+            shown += os.read(ours, 1000)
+        os.write(ours, b"typed\n")
+        told, _ = asking.communicate(timeout=30)
+        self.assertIn("Password of sip:300@pbx.example.com", shown.decode())
+        self.assertEqual((asking.returncode, self.passwords()), (0, {"desk": Secret("typed")}))
+        self.assertNotIn(b"typed", told + shown)
+
+    def test_what_is_wrong_is_named(self) -> None:
+        for bad in ("300@pbx", "sip:pbx.example.com", "sip:300:x@pbx", "tel:+1555", "sip:300@pbx;transport=sctp", "sip:300@p b"):
+            self.assertIn(repr(bad), self.error("trunks", "add", "x", "--register", bad))
+        self.assertIn("--register-password-stdin", self.error("trunks", "add", "x", "--register", "sip:300@pbx"))
+        self.assertIn("no password", self.error("trunks", "add", "x", "--register", "sip:300@pbx", "--register-password-stdin"))
+        self.assertIn("--register sip:", self.error("trunks", "add", "x", "--register-user", "u"))
+        self.assertIn("registers nowhere", self.error("trunks", "set", "acme", "--register-expires", "90"))
+        self.assertIn("59", self.error("trunks", "add", "x", "--register", "sip:300@pbx", "--register-expires", "59"))
+        self.assertIn("alone", self.error("trunks", "set", "acme", "--no-register", "--register", "sip:300@pbx"))
+        self.assertIn("up to 64", self.error("trunks", "set", "acme", "--register-user", ""))
+        self.assertEqual(len(self.lines("trunks")), 1)
+
+    def test_who_has_registered_is_shown_and_what_has_run_out_is_not(self) -> None:
+        def row(contact: str, left_s: float) -> dict[str, Any]:
+            return {"trunk": "acme", "contact": contact, "path": [], "params": [], "source": "udp 192.0.2.9 5060", "call_id": "a",
+                    "cseq": 1, "expires_at": time.time() + left_s}  # fmt: skip
+
+        rows = [row("<sip:a@192.0.2.9>", 3300), row("<sip:b@192.0.2.9>", 50), row("<sip:gone@192.0.2.9>", -1)]
+        self.opened().repository.put_bindings({"acme": rows})
+        self.assertIn("  2 contacts, 55 min  ", self.output("trunks"))
+        shown = self.line("trunks")["contacts"]
+        self.assertEqual([one["contact"] for one in shown], ["sip:b@192.0.2.9", "sip:a@192.0.2.9"])
+        self.assertEqual(shown[1]["source"], "udp 192.0.2.9 5060")
+        self.assertAlmostEqual(shown[1]["expires_in_s"], 3300, delta=30)
+        self.output("trunks", "remove", "acme")
+        self.assertEqual(self.opened().repository.bindings(), [])
+
+
+class Words(TestCase):
+    """How a registration of ours is told; `known` is what the platform says of it."""
+
+    def told(self, **known: Any) -> str:
+        row = {
+            "contacts": [],
+            "register": "sip:300@pbx",
+            "registration": {"until": None, "again_at": None, "detail": "", **known},
+        }
+        return registration.state(row, 1000.0)
+
+    def test_each_state(self) -> None:
+        self.assertEqual(self.told(state="registered", until=1540.0, again_at=1500.0), "registered, 9 min left")
+        self.assertEqual(self.told(state="registering"), "registering")
+        self.assertEqual(self.told(state="refused", detail="403 Forbidden", again_at=1240.0),
+                         "cannot register: 403 Forbidden, again in 4 min")  # fmt: skip
+        self.assertEqual(self.told(state="waiting", detail="no answer", again_at=1030.0, until=1050.0),
+                         "registered, 50 s left; cannot register: no answer, again in 30 s")  # fmt: skip
+        self.assertEqual(self.told(state="registered", until=999.0), "run out")
+
+    def test_without_a_platform_that_runs_and_without_registration(self) -> None:
+        row: dict[str, Any] = {"contacts": [], "register": "sip:300@pbx", "registration": None}
+        self.assertEqual(registration.state(row, 0.0), "not registered")
+        self.assertEqual(registration.state({**row, "register": ""}, 0.0), "-")

@@ -79,26 +79,34 @@ class Given(StoreCase):
         plain = self.repository.trunk_named("acme")
         assert plain is not None
         self.plain, self.trunk = plain, attrs.evolve(plain, register="sip:300@pbx.example.com")
-        self.repository.change_trunk(plain, self.trunk, REALM)
+        self.repository.change_trunk(plain, self.trunk, REALM, "s3cret")
 
     def test_kept_sealed_and_given_back(self) -> None:
-        before = self.repository.revision()
-        self.repository.put_register_password("acme", "s3cret")
-        self.assertGreater(self.repository.revision(), before)
         self.assertEqual(self.open().register_passwords(), {"acme": Secret("s3cret")})
         self.assertNotIn(b"s3cret", b"".join(path.read_bytes() for path in self.folder.iterdir()))
 
+    def test_it_stays_when_something_else_changes_and_goes_for_another(self) -> None:
+        before = self.repository.revision()
+        self.repository.change_trunk(self.trunk, attrs.evolve(self.trunk, max_calls=3), REALM)
+        self.assertEqual(self.repository.register_passwords(), {"acme": Secret("s3cret")})
+        self.repository.change_trunk(self.trunk, self.trunk, REALM, "other")
+        self.assertEqual(self.repository.register_passwords(), {"acme": Secret("other")})
+        self.assertEqual(self.repository.revision(), before + 2)
+
     def test_forgotten_alone_with_the_registration_and_with_the_trunk(self) -> None:
         for forget in (
-            lambda: self.repository.put_register_password("acme", None),
+            lambda: self.repository.change_trunk(self.trunk, self.trunk, REALM, ""),
             lambda: self.repository.change_trunk(self.trunk, self.plain, REALM),
             lambda: self.repository.remove_trunk(self.trunk),
         ):
-            self.repository.put_register_password("acme", "s3cret")
+            self.repository.change_trunk(self.trunk, self.trunk, REALM, "s3cret")
             forget()
             self.assertEqual(self.repository.register_passwords(), {})
             self.assertRaises(KeyError, credentials.read_register, self.repository.vault, "acme")
 
+    def test_a_new_trunk_brings_its_own(self) -> None:
+        self.repository.add_trunk(attrs.evolve(self.trunk, id="two", name="two", username="two"), REALM, "s2")
+        self.assertEqual(self.repository.register_passwords()["two"], Secret("s2"))
+
     def test_one_that_cannot_be_read_costs_itself_alone(self) -> None:
-        self.repository.put_register_password("acme", "s3cret")
         self.assertEqual(self.open(bytes(32)).register_passwords(), {})
