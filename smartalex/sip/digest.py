@@ -15,7 +15,7 @@ import attrs
 from smartalex.errors import RemoteError
 from smartalex.sip.headers import AuthParams, quote
 from smartalex.sip.message import Response
-from smartalex.sip.uri import Uri, equivalent
+from smartalex.sip.uri import Uri
 
 MOST_ANSWERS = 3
 """How often a target is sent one request with credentials, whatever it makes of them."""
@@ -121,12 +121,8 @@ def speaks_for(said: str, asked: str, realm: str) -> bool:
     except RemoteError:
         return False
     if one.user is not None and other.user is not None:
-        return equivalent(_only(user=one.user), _only(user=other.user))
-    return one.user is None and (equivalent(_only(host=one.host), _only(host=other.host)) or one.host.lower() == realm.lower())
-
-
-def _only(*, user: str | None = None, host: str = "") -> Uri:
-    return Uri("sip", user=user, host=host)
+        return one.user_text == other.user_text
+    return one.user is None and bool(one.host) and one.host.lower() in (other.host.lower(), realm.lower())
 
 
 class NonceSource:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from unittest import TestCase
+from collections.abc import Callable
+from typing import Any
+from unittest import TestCase, mock
 
 from zope.interface.verify import verifyObject
 
@@ -10,7 +12,7 @@ from smartalex.auth.allowlist import AllowlistAuthenticator
 from smartalex.auth.digest import DigestAuthenticator
 from smartalex.auth.firstof import FirstOf
 from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
-from smartalex.sip.digest import DigestClient, NonceSource, Secret, ha1
+from smartalex.sip.digest import HASHES, DigestClient, NonceSource, Secret, ha1
 from smartalex.sip.message import Headers, Response
 
 REALM, URI = "smartalex", "sip:alex@192.0.2.9"
@@ -88,6 +90,74 @@ class Digest(TestCase):
         answer = self.answer(self.challenges()[0])
         verdict = strict.authenticate(AuthAttempt("INVITE", URI, "192.0.2.1", "udp", (answer,), 1000.0))
         self.assertEqual((verdict.trunk_id, verdict.why), (None, "digest algorithm 'MD5' with qop 'auth' is not accepted"))
+
+    def test_a_digest_for_another_number_is_not_good_here(self) -> None:
+        answer = self.answer(self.challenges()[0])
+        for uri, trunk_id in (("sip:+27115550100@192.0.2.9", None), ("sip:alex@sbc.example.com;transport=tls", "t1")):
+            attempt = AuthAttempt("INVITE", uri, "192.0.2.1", "udp", (answer,), 1000.0)
+            self.assertEqual(self.digest.authenticate(attempt).trunk_id, trunk_id)
+
+    def test_nor_for_another_method(self) -> None:
+        attempt = AuthAttempt("REGISTER", URI, "192.0.2.1", "udp", (self.answer(self.challenges()[0]),), 1000.0)
+        self.assertEqual(self.digest.authenticate(attempt), Verdict(why="wrong password for sa_user"))
+
+
+class Counting:
+    """A hash that notes how often it was begun."""
+
+    def __init__(self, original: Callable[..., Any]) -> None:
+        self._original = original
+        self.count = 0
+
+    def __call__(self, data: bytes) -> Any:
+        self.count += 1
+        return self._original(data)
+
+
+class Work(TestCase):
+    """Nobody learns from our effort whether a user exists, and more headers do not buy more of it."""
+
+    def setUp(self) -> None:
+        known = {**KNOWN, "md5_only": ("t2", {"MD5": ha1("md5_only", REALM, "right", "MD5")})}
+        self.looked_up: list[str] = []
+
+        def look_up(username: str) -> Any:
+            self.looked_up.append(username)
+            return known.get(username)
+
+        self.hashes = {name: Counting(original) for name, original in HASHES.items()}
+        self.digest = DigestAuthenticator(REALM, ("SHA-256", "MD5"), look_up, NonceSource(bytes(32), 60.0))
+
+    def cost(self, *answers: str) -> tuple[dict[str, int], int]:
+        """Hashes begun by name, and users looked up."""
+        before = {name: one.count for name, one in self.hashes.items()}
+        looked_up = len(self.looked_up)
+        with mock.patch.dict(HASHES, self.hashes):
+            self.digest.authenticate(AuthAttempt("INVITE", URI, "192.0.2.1", "udp", answers, 1000.0))
+        return {name: one.count - before[name] for name, one in self.hashes.items()}, len(self.looked_up) - looked_up
+
+    def answer(self, algorithm: str, username: str, password: str) -> str:
+        challenges = self.digest.authenticate(AuthAttempt("INVITE", URI, "192.0.2.1", "udp", (), 1000.0)).challenges
+        rows = [("WWW-Authenticate", challenge) for challenge in challenges if f"={algorithm}," in challenge]
+        client = DigestClient(username, Secret(password), lambda: "c0ffee")
+        ((_, value),) = client.authorization(Response(401, "Unauthorized", Headers(rows)), "INVITE", URI)
+        return value
+
+    def test_every_guess_costs_the_same(self) -> None:
+        for algorithm, other in (("MD5", "SHA-256"), ("SHA-256", "MD5")):
+            for who in (("sa_user", "right"), ("sa_user", "wrong"), ("nobody", "right"), ("md5_only", "right"), ("", "x")):
+                with self.subTest(algorithm=algorithm, who=who):
+                    cost = self.cost(self.answer(algorithm, *who))
+                    self.assertEqual(cost, ({algorithm: 2, other: 0}, 1))
+
+    def test_many_credentials_cost_no_more_than_one(self) -> None:
+        answers = [self.answer("MD5", "sa_user", f"guess {n}") for n in range(20)]
+        self.assertEqual(self.cost(*answers), ({"MD5": 2, "SHA-256": 0}, 1))
+
+    def test_what_cannot_be_right_costs_nothing(self) -> None:
+        answer = self.answer("MD5", "sa_user", "right")
+        for useless in (answer.replace("=MD5", "=MD5-sess"), answer.replace('nonce="', 'nonce="x'), answer + ", a=1, a=2"):
+            self.assertEqual(self.cost(useless), ({"MD5": 0, "SHA-256": 0}, 0))
 
 
 class First(TestCase):

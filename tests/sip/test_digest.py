@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartalex.errors import RemoteError
-from smartalex.sip.digest import Credentials, DigestClient, NonceSource, Secret, challenge, ha1, response_for, verify
+from smartalex.sip.digest import Credentials, DigestClient, NonceSource, Secret, challenge, ha1, response_for, speaks_for, verify
 from smartalex.sip.headers import AuthParams
 from smartalex.sip.message import Headers, Response
 
@@ -130,6 +130,82 @@ class Nonces(TestCase):
     def test_a_count_that_is_none(self) -> None:
         wrong = ("x", "-1", "0", "00000000", "0000000g", "0x1", "1_0", " 1", "+1", "\u0661", "1" * 9, "f" * 20_000)
         self.assertEqual(self.uses(*wrong), [False] * len(wrong))
+
+
+class Replays(TestCase):
+    """What was used once is not used again, however many nonces there are."""
+
+    def setUp(self) -> None:
+        self.nonces = NonceSource(b"key", lifetime_s=60.0, most=3)
+
+    def issue(self, count: int, now: float = 1000.0) -> list[str]:
+        return [self.nonces.issue("192.0.2.1", now) for _ in range(count)]
+
+    def use(self, nonce: str, now: float = 1000.0, nc: str = "00000001") -> bool:
+        return self.nonces.check(nonce, "192.0.2.1", now) == "ok" and self.nonces.use(nonce, nc, now)
+
+    def test_a_full_table_refuses_rather_than_forgets(self) -> None:
+        first, *others = self.issue(10)
+        self.assertTrue(self.use(first))
+        self.assertEqual([self.use(nonce) for nonce in others], [True, True] + [False] * 7)
+        self.assertEqual((self.use(first), len(self.nonces)), (False, 3))
+        self.assertTrue(self.use(first, nc="00000002"), "those in the table go on")
+
+    def test_room_is_made_by_age_alone(self) -> None:
+        early = self.issue(3)
+        self.assertTrue(all(self.use(nonce, 1030.0) for nonce in early))
+        late = self.issue(4, 1059.0)
+        self.assertFalse(self.use(late[0], 1060.0))
+        self.assertEqual([self.use(nonce, 1060.5) for nonce in late], [True, True, True, False])
+        self.assertEqual((len(self.nonces), [self.use(nonce, 1060.5) for nonce in early]), (3, [False] * 3))
+
+    def test_what_is_only_issued_or_checked_takes_no_room(self) -> None:
+        for nonce in self.issue(1000):
+            self.nonces.check(nonce, "192.0.2.1", 1000.0)
+        self.assertEqual(len(self.nonces), 0)
+
+    def test_another_way_to_write_a_nonce_is_none(self) -> None:
+        (nonce,) = self.issue(1)
+        for other in (nonce + "=", nonce + "\n", nonce[:-1], nonce.replace("A", "A!", 1), f" {nonce}", nonce + "A" * 20_000, ""):
+            self.assertEqual(self.nonces.check(other, "192.0.2.1", 1000.0), "bad")
+
+    @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3), st.floats(0, 40)), max_size=60))
+    def test_each_count_of_each_nonce_serves_once(self, steps: list[tuple[int, int, float]]) -> None:
+        self.setUp()
+        now, used, nonces = 1000.0, set(), self.issue(3)
+        for which, nc, later_s in steps:
+            now += later_s
+            nonces += self.issue(1, now)
+            nonce = nonces[-1 - which % len(nonces)]
+            if self.use(nonce, now, f"{nc:08x}"):
+                self.assertNotIn((nonce, nc), used)
+                used.add((nonce, nc))
+            self.assertLessEqual(len(self.nonces), 3)
+
+
+class Speaking(TestCase):
+    """Which Request-URI a digest's uri is good for."""
+
+    def test_the_user_decides_and_else_the_host(self) -> None:
+        asked = "sip:+27215550100@192.0.2.1:5060;transport=tcp"
+        for said in (
+            asked, "sip:+27215550100@sbc.example.com", "sips:%2B27215550100@192.0.2.1", "tel:+27215550100",
+            "sip:192.0.2.1", "sip:192.0.2.1:5080", "sip:pbx.example.com", "sip:PBX.example.com;transport=udp",
+        ):  # fmt: skip
+            self.assertTrue(speaks_for(said, asked, "pbx.example.com"), said)
+
+    def test_another_number_or_host_is_another_resource(self) -> None:
+        for said, asked in (
+            ("sip:+27215550199@192.0.2.1", "sip:+27215550100@192.0.2.1"), ("sip:alice@h", "sip:Alice@h"),
+            ("sip:other", "sip:alice@h"), ("sip:alice@h", "sip:h"), ("", "sip:h"), ("*", "sip:h"), ("/", "sip:h"),
+            ("sip:", "sip:h"), ("sip:[::1]", "sip:[::2]"), ("urn:service:sos", "sip:h"), ("sip:h", "urn:service:sos"), ("urn:a", "urn:b"), ("sip:" + "a" * 20_000, "sip:h"),
+        ):  # fmt: skip
+            self.assertFalse(speaks_for(said, asked, "realm"), (said[:40], asked))
+
+    @given(st.text("sip:@a;%4[]", max_size=12), st.text("sip:@a;%4[]", max_size=12))
+    def test_any_text(self, said: str, asked: str) -> None:
+        self.assertTrue(speaks_for(asked, asked, "r"))
+        self.assertIn(speaks_for(said, asked, "r"), (True, False))
 
 
 def challenged(*values: str, status: int = 401) -> Response:
