@@ -192,12 +192,19 @@ class Families(Loopback):
     """IPv4 and IPv6 beside each other, and several addresses of each."""
 
     def listening(self, *hosts: str) -> tuple[Side, int]:
-        side, port = Side(self, echoes=True), 0
-        for host in hosts:
-            port = side.transports.listen_udp(host, port).getHost().port
-        for host in hosts:
-            side.transports.listen_tcp(host, port)
-        return side, port
+        """By UDP and TCP, on one port that is free for all."""
+        for _ in range(20):
+            side, port = Side(self, echoes=True), 0
+            try:
+                for host in hosts:
+                    port = side.transports.listen_udp(host, port).getHost().port
+                for host in hosts:
+                    side.transports.listen_tcp(host, port)
+                return side, port
+            except CannotListenError as error:
+                if error.socketError.errno != errno.EADDRINUSE:
+                    raise
+        raise AssertionError("no port is free")
 
     async def answered(self, peer: Peer, own: str) -> None:
         client = Side(self)
