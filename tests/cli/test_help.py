@@ -24,7 +24,8 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], 
 class Help(TestCase):
     def test_everything_is_there(self) -> None:
         names = {" ".join(path) for path, _ in commands(main)}
-        wanted = {"run", "call", "calls", "calls show", "calls trace", "messages", "trunks", "trunks add", "trunks set", "trunks remove", "dids",
+        wanted = {"run", "call", "calls", "calls show", "calls trace", "messages",
+                  "trunks", "trunks add", "trunks set", "trunks remove", "dids",
                   "dids add", "dids remove", "extensions", "extensions add", "extensions import", "extensions remove",
                   "secret rotate", "providers"}  # fmt: skip
         self.assertLessEqual(wanted, names)
