@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from smartalex.interfaces import ICounters
@@ -29,6 +29,19 @@ class Above:
 
     receive: Callable[[bytes, Peer], None]
     failed: Callable[[Peer], None]
+
+
+class _TlsTransport(BufferingTLSTransport):
+    """Forgets the traceback of what ended it: that would keep the whole connection until the collector comes."""
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        if reason is not None:
+            reason.cleanFailure()
+        super()._tlsShutdownFinished(reason)
+
+
+class TlsFactory(TLSMemoryBIOFactory):
+    protocol = _TlsTransport
 
 
 class _Accepting(Factory):
@@ -121,7 +134,7 @@ class Connections:
     def accepting(self, kind: str, context: Any = None) -> Any:
         """A factory for a listening port."""
         factory = _Accepting(self, kind)
-        return factory if context is None else TLSMemoryBIOFactory(context, False, factory)
+        return factory if context is None else TlsFactory(context, False, factory)
 
     def stop(self) -> None:
         """Close what is open, give up what is not, and tell nobody."""
@@ -149,7 +162,7 @@ class Connections:
         if peer.transport == "tls":
             context = self.client_context
             named = context.dialling(domain or peer.host) if isinstance(context, TlsClient) else context
-            factory = TLSMemoryBIOFactory(named, True, factory)
+            factory = TlsFactory(named, True, factory)
         dial.connector = self._reactor.connectTCP(peer.host, peer.port, factory, timeout=self.limits.handshake_s)
         return dial
 
