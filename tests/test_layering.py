@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 SIP_ORDER = [
-    "uri", "headers", "message", "diversion", "info", "privacy", "framing", "digest", "credential", "stir",
+    "uri", "headers", "message", "multipart", "diversion", "info", "privacy", "framing", "digest", "credential", "stir",
     "redaction", "trace", "timers", "budget", "websocket", "location", "resolver", "transaction", "ports", "tls", "stream",
     "connections", "transport",
     "layer", "asking", "dialog", "invite", "refer", "session_timer", "provisional", "replaces", "outgoing", "change",

@@ -212,7 +212,12 @@ class Message:
     @property
     def content_type(self) -> str:
         """Media type in lower case without parameters, '' when absent."""
-        return (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+        return media_type(self.headers.get("Content-Type") or "")
+
+
+def media_type(text: str) -> str:
+    """Of a Content-Type, in lower case without parameters."""
+    return text.partition(";")[0].strip().lower()
 
 
 class Request(Message):
@@ -290,7 +295,7 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
     message = _start(first)
     rows = message.headers.rows()
     try:
-        _read_headers(rest if blank else rest.removesuffix("\r\n"), rows)
+        read_headers(rest if blank else rest.removesuffix("\r\n"), rows)
         if not blank or "\n" in first or "\r" in first:
             raise RemoteError(400, "No End Of Line Or Headers")
         keys = [row[0] for row in rows]
@@ -330,7 +335,7 @@ def _check_request_line(first: str, request: Request) -> None:
 _NO_URI = re.compile(r"[ \t<>]").search
 
 
-def _read_headers(text: str, rows: list[tuple[str, str, str]]) -> None:
+def read_headers(text: str, rows: list[tuple[str, str, str]]) -> None:
     """Append what `text` holds to `rows`; up to the first bad line when there is one, so that it can be answered."""
     lines = text.split("\r\n")
     if not len(lines) - 1 == text.count("\n") == text.count("\r"):
