@@ -36,9 +36,9 @@ ADDRESS = "127.0.0.5"
 
 
 class Baresip:
-    """`events` are what it told so far: CALL_ESTABLISHED, CALL_CLOSED, ..."""
+    """`events` are what it told so far: CALL_ESTABLISHED, CALL_CLOSED, ...; it registers every `register_s`, 0 never."""
 
-    def __init__(self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None) -> None:
+    def __init__(self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None, register_s: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-baresip-"))
         self.events: list[dict[str, Any]] = []
         self._platform, self._transport = platform, transport
@@ -47,7 +47,8 @@ class Baresip:
         config = CONFIG.format(address=ADDRESS, sip=free_port(ADDRESS), control=control, folder=self.folder,
                                certificate=platform.state / "tls.crt")  # fmt: skip
         (self.folder / "config").write_text(config + "".join(f"module {name}.so\n" for name in MODULES))
-        account = f"<sip:{platform.username}@{platform.address};transport={transport}>;regint=0;audio_codecs=PCMU,PCMA"
+        port = platform.tls if transport == "tls" else platform.sip
+        account = f"<sip:{platform.username}@127.0.0.1:{port};transport={transport}>;regint={register_s};audio_codecs=PCMU,PCMA"
         login = f";auth_user={platform.username};auth_pass={platform.password}\n"
         (self.folder / "accounts").write_text(account + login)
         (self.folder / "contacts").write_text("")
