@@ -197,6 +197,10 @@ class Via:
     def received(self) -> str | None:
         return _param(self.params, "received")
 
+    def param(self, name: str) -> str | None:
+        """A parameter's value, '' for a flag, None when absent."""
+        return _param(self.params, name)
+
     @property
     def rport(self) -> str | None:
         """The port, '' when the parameter has no value yet, None when absent."""

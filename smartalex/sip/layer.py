@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import attrs
 from twisted.logger import Logger
 
 from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
+from smartalex.sip.budget import Buckets, source_of
 from smartalex.sip.headers import COOKIE, Peer, Via
 from smartalex.sip.message import REASONS, Headers, Request, Response, UnparsableRequest, parse, response_to
 from smartalex.sip.timers import TIMEOUT, Timer, TimerQueue
@@ -106,13 +108,14 @@ class _Timed:
 class ServerTransaction(_Timed):
     """`respond` sends; `on_ack` (INVITE, 2xx retransmitted branch) and `on_failed` are the user's."""
 
-    __slots__ = ("_host", "call_id", "key", "number", "on_failed", "request", "response", "user")
+    __slots__ = ("_listens", "call_id", "host", "key", "number", "on_failed", "request", "response", "user")
 
     def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer, host: str) -> None:
         """`host` is whom it is counted against."""
         kind = Kind.INVITE_SERVER if request.method == "INVITE" else Kind.SERVER
         super().__init__(layer, kind, peer)
-        self._host = host
+        self.host = host
+        self._listens = request.via.port  # where it takes connections, if anywhere
         self.key = key
         self.call_id, self.number = request.call_id, request.cseq.number
         self.request: Request | None = request  # until its final response: what stays for stragglers should be small
@@ -140,25 +143,34 @@ class ServerTransaction(_Timed):
     def act(self, action: Action) -> None:
         if action is Action.SEND_RESPONSE:
             if self.response:
-                self.layer.send(self.call_id, self.peer, self.response)
+                self._send()
         elif action in (Action.TELL_ERROR, Action.TELL_TIMEOUT) and self.on_failed is not None:
             self.on_failed("transport" if action is Action.TELL_ERROR else "timeout")
+
+    def _send(self) -> None:
+        """By the connection the request came by; when that is gone, by one to where its Via points (RFC 3261 18.2.2)."""
+        peer = self.peer
+        if peer.transport in ("tcp", "tls") and not self.layer.transports.connected(peer):
+            peer = Peer(peer.transport, peer.host, self._listens or (5061 if peer.transport == "tls" else 5060))
+        self.layer.send(self.call_id, peer, self.response)
 
     def finish(self) -> None:
         super().finish()
         self.on_failed = self.user = None  # they lead back to us
-        self.layer.forget_server(self.key, self._host)
+        self.layer.forget_server(self)
 
 
 class ClientTransaction(_Timed):
     """`on_response(response)` for each response, `on_failed('timeout' | 'transport')` at most once."""
 
-    __slots__ = ("data", "key", "on_failed", "on_response", "request", "response")
+    __slots__ = ("data", "key", "on_failed", "on_response", "request", "response", "smaller")
 
-    def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer) -> None:
+    def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer, smaller: Peer | None = None) -> None:
+        """`smaller` is where a datagram would go, for a request that is too large for one."""
         super().__init__(layer, Kind.INVITE_CLIENT if request.method == "INVITE" else Kind.CLIENT, peer)
         self.key = key
         self.request = request
+        self.smaller = smaller
         self.data = request.to_bytes()
         self.response: Response | None = None
         self.on_response: Callable[[Response], None] = lambda response: None
@@ -167,10 +179,21 @@ class ClientTransaction(_Timed):
     def start(self) -> None:
         self.start_retransmit()
         self.start_timeout()
-        self.layer.send(self.request.call_id, self.peer, self.data)
+        if not self.layer.send(self.request.call_id, self.peer, self.data) and self.machine.reliable:
+            self.layer.timers.call_later(0, self.input, Input.TRANSPORT_ERROR)
+
+    def start_again(self, peer: Peer) -> None:
+        """By UDP, as if nothing had been sent."""
+        for timer in (self.retransmit, self.timeout):
+            if timer is not None:
+                timer.cancel()
+        self.peer, self.smaller = peer, None
+        self.machine = Transaction(self.machine.kind, reliable=False)
+        self.data = self.request.to_bytes()
+        self.start()
 
     def received(self, response: Response) -> None:
-        self.response = response
+        self.response, self.smaller = response, None
         self.input(Input.R1XX if response.status < 200 else Input.R2XX if response.status < 300 else Input.R3TO6)
 
     def act(self, action: Action) -> None:
@@ -187,7 +210,7 @@ class ClientTransaction(_Timed):
     def finish(self) -> None:
         super().finish()
         self.on_response, self.on_failed = lambda response: None, lambda why: None  # they lead back to us
-        self.layer.forget_client(self.key)
+        self.layer.forget_client(self)
 
 
 def ack_for(invite: Request, response: Response) -> Request:
@@ -214,7 +237,8 @@ class TransactionLayer:
         self._now = now
         self._servers: dict[Key, ServerTransaction] = {}
         self._clients: dict[Key, ClientTransaction] = {}
-        self._answers: dict[str, tuple[float, float]] = {}
+        self._at: dict[Peer, set[ServerTransaction | ClientTransaction]] = {}  # those on connections
+        self._answers = Buckets(5.0, 10.0)
         transports.receive = self.receive
         transports.failed = self.peer_failed
 
@@ -227,7 +251,7 @@ class TransactionLayer:
         """One message; nothing it holds gets past here as an exception."""
         self.counters.count("sip.received", peer.transport)
         try:
-            message = parse(data, stream=peer.transport != "udp")
+            message = parse(data, stream=peer.transport in ("tcp", "tls"))
             if self.tap is not None:
                 self.tap(message.call_id, True, peer, data)
             self._received(message, peer)
@@ -261,6 +285,9 @@ class TransactionLayer:
                 return
             transaction = ServerTransaction(self, key, message, response_peer(message, peer), peer.host)
             self._servers[key] = transaction
+            self._note(transaction)
+            if peer.transport == "tls" and message.via.param("alias") is not None:
+                self.transports.alias(peer, message.via.port or 5061)
             self._hand_up(transaction, message)
 
     def _hand_up(self, transaction: ServerTransaction, request: Request) -> None:
@@ -289,10 +316,13 @@ class TransactionLayer:
             self.user.on_stray_response(response)
 
     def _refuse(self, error: UnparsableRequest, peer: Peer) -> None:
-        """Answer what cannot be parsed only when its Via is sound and its source asks seldom: no amplifier."""
+        """Answer what cannot be parsed only when its Via is sound and its source asks seldom: no amplifier.
+
+        Ten at once, then five a second for each source.
+        """
         self.counters.count("sip.malformed", peer.transport)
         request = error.request
-        if request is None or request.method == "ACK" or not self._may_answer(peer.host):
+        if request is None or request.method == "ACK" or not self._answers.take(source_of(peer.host), self._now()):
             return
         try:
             stamp_via(request, peer)
@@ -301,43 +331,69 @@ class TransactionLayer:
         except RemoteError:
             self.counters.count("sip.unanswerable", peer.transport)
 
-    def _may_answer(self, host: str) -> bool:
-        """Ten at once, then five a second per source."""
-        now = self._now()
-        left, since = self._answers.get(host, (10.0, now))
-        left = min(10.0, left + (now - since) * 5.0)
-        if len(self._answers) > 10_000:
-            self._answers.clear()
-        self._answers[host] = (left - 1 if left >= 1 else left, now)
-        return left >= 1
-
     # ------------------------------------------------------------------ to the wire
 
-    def send(self, call_id: str, peer: Peer, data: bytes) -> None:
+    def send(self, call_id: str, peer: Peer, data: bytes) -> bool:
+        """False when it was dropped."""
         if self.tap is not None:
             self.tap(call_id, False, peer, data)
-        self.transports.send(peer, data)
+        return self.transports.send(peer, data) is not False
 
     def client(self, request: Request, peer: Peer) -> ClientTransaction:
         """A client transaction for a request whose top Via is ours; `start` it after setting its callbacks."""
         key = (request.via.branch, request.method)
-        transaction = self._clients[key] = ClientTransaction(self, key, request, peer)
+        larger = self.transports.for_request(peer, len(request.to_bytes())) if peer.transport == "udp" else peer
+        if larger is not peer:
+            request.set_via(self._via_of(request, larger))
+        transaction = self._clients[key] = ClientTransaction(self, key, request, larger, peer if larger is not peer else None)
+        self._note(transaction)
         return transaction
+
+    def _via_of(self, request: Request, peer: Peer) -> Via:
+        return attrs.evolve(
+            request.via, transport=peer.transport.upper(), port=self.transports.advertised(peer.transport, peer)[1]
+        )
 
     def find_invite(self, cancel: Request) -> ServerTransaction | None:
         """The INVITE transaction a CANCEL means (RFC 3261 9.2)."""
         return self._servers.get((*server_key(cancel)[:-1], "INVITE"))
 
     def peer_failed(self, peer: Peer) -> None:
-        for transaction in [t for t in (*self._clients.values(), *self._servers.values()) if t.peer == peer]:
-            transaction.input(Input.TRANSPORT_ERROR)
+        if peer.transport == "udp":
+            concerned = [t for t in (*self._clients.values(), *self._servers.values()) if t.peer == peer]
+        else:
+            concerned = list(self._at.get(peer, ()))
+        for transaction in concerned:
+            if isinstance(transaction, ClientTransaction) and transaction.smaller is not None:
+                self._by_datagram(transaction, transaction.smaller)
+            else:
+                transaction.input(Input.TRANSPORT_ERROR)
 
-    def forget_server(self, key: Key, host: str) -> None:
-        if self._servers.pop(key, None) is not None:
-            self.transports.budget.close(host)
+    def _by_datagram(self, transaction: ClientTransaction, peer: Peer) -> None:
+        """No connection for a large request: then it goes in a datagram after all (RFC 3261 18.1.1)."""
+        self._unnote(transaction)
+        transaction.request.set_via(self._via_of(transaction.request, peer))
+        transaction.start_again(peer)
 
-    def forget_client(self, key: Key) -> None:
-        self._clients.pop(key, None)
+    def _note(self, transaction: ServerTransaction | ClientTransaction) -> None:
+        if transaction.peer.transport != "udp":
+            self._at.setdefault(transaction.peer, set()).add(transaction)
+
+    def _unnote(self, transaction: ServerTransaction | ClientTransaction) -> None:
+        there = self._at.get(transaction.peer)
+        if there is not None:
+            there.discard(transaction)
+            if not there:
+                del self._at[transaction.peer]
+
+    def forget_server(self, transaction: ServerTransaction) -> None:
+        if self._servers.pop(transaction.key, None) is not None:
+            self.transports.budget.close(transaction.host)
+            self._unnote(transaction)
+
+    def forget_client(self, transaction: ClientTransaction) -> None:
+        if self._clients.pop(transaction.key, None) is not None:
+            self._unnote(transaction)
 
 
 KNOWN = frozenset("INVITE ACK BYE CANCEL OPTIONS REFER NOTIFY REGISTER INFO UPDATE PRACK MESSAGE SUBSCRIBE PUBLISH".split())

@@ -404,7 +404,7 @@ class UserAgent:
     def contact_at(self, peer: Peer, user: str = "") -> str:
         """Our URI as this peer reaches it."""
         host, port = self._transports.advertised(peer.transport, peer)
-        transport = "" if peer.transport == "udp" else f";transport={peer.transport}"
+        transport = {"udp": "", "wss": ";transport=ws"}.get(peer.transport, f";transport={peer.transport}")
         return f"sip:{user}{'@' if user else ''}{_bracket(host)}:{port}{transport}"
 
     def connected(self, peer: Peer) -> bool:

@@ -270,6 +270,9 @@ class Exchange:
         faults += ["counted"] if self.admission.in_progress.total() or self.admission.in_workspace.total() else []
         faults += ["SIP"] if not self.us.idle() else []
         self.plane.stop()
+        for agent in (self.us, self.pbx):
+            agent.transports.stop()
+        self.run(1)
         faults += [f"timer {call}" for call in self.network.clock.getDelayedCalls()]
         for number, row in enumerate(self.rows()):
             story = [kind for kind in row["story"] if kind != "sip"]  # which comes after the end

@@ -180,6 +180,17 @@ class CallsOverTcp(Calls):
         self.ended(self.ann, "transport")
         self.nothing_left()
 
+    def test_a_response_finds_its_way_when_the_connection_has_closed(self) -> None:
+        """To where the Via says that connections are taken (RFC 3261 18.2.2), not to the port the request came from."""
+        self.bob.take = lambda session: session.ring()
+        self.ann.call(self.bob)
+        self.network.run(1.0)
+        self.network.links[0].cut()
+        self.bob.session.answer(ANSWER)
+        self.network.run(1.0)
+        self.assertGreaterEqual(len(self.network.links), 2)
+        self.assertEqual(self.ann.session.state, State.CONFIRMED)
+
     def test_a_connection_that_closed_is_dialled_again(self) -> None:
         _, bob = self.established()
         self.network.links[0].cut()
@@ -205,6 +216,37 @@ class CallsOverTcp(Calls):
         self.network.run(1.0)
         self.assertEqual(self.network.titles("192.0.2.2")[-1], "SIP/2.0 400 OPTIONS")
         self.assertFalse(self.network.links[0].up)
+
+
+class LargeRequests(TwoAgents):
+    """RFC 3261 18.1.1: over 1300 bytes by TCP, in a datagram only where there is no connection to be had."""
+
+    LARGE = (("Subject", "x" * 1500),)
+
+    def test_by_tcp_with_the_call_going_on_as_it_began(self) -> None:
+        self.ann.call(self.bob, headers=self.LARGE)
+        self.network.run(1.0)
+        (invite,) = self.network.messages("INVITE")
+        self.assertEqual((invite.via.transport, self.bob.session.peer.transport), ("TCP", "tcp"))
+        self.assertEqual(self.ann.session.state, State.CONFIRMED)
+        self.ann.session.hangup()
+        self.network.run(1.0)
+        self.ended(self.bob, "bye")
+        self.nothing_left()
+
+    def test_in_a_datagram_when_nobody_takes_the_connection(self) -> None:
+        del self.network.tcp["192.0.2.2", 5060]
+        self.ann.call(self.bob, headers=self.LARGE)
+        self.network.run(1.0)
+        (invite,) = self.network.messages("INVITE")
+        self.assertEqual((invite.via.transport, self.bob.session.peer.transport), ("UDP", "udp"))
+        self.assertEqual(self.ann.session.state, State.CONFIRMED)
+        self.ann.session.hangup()
+        self.nothing_left()
+
+    def test_a_small_one_in_a_datagram(self) -> None:
+        self.established()
+        self.assertEqual(self.network.links, [])
 
 
 class Timing(TwoAgents):
