@@ -18,6 +18,9 @@ from tests.interop.scenario import scenario
 BACKENDS = ("slow", "leaving", "moving")
 PATIENCE_S = 10.0
 
+CALLER_LEFT = ("completed", "caller hung up")
+"""Disposition and cause of most calls here."""
+
 
 class House(Platform):
     """Calls from PBX belong to the trunk `pbx`; others have to log in to `acme`.  `nobody` is a number without an agent."""
@@ -61,6 +64,15 @@ class House(Platform):
         until(lambda: not any(self.metrics()[f"smartalex_{name}"] for name in gauges), lambda: str(self.metrics()))
 
 
+def outcome(record: dict[str, Any]) -> tuple[Any, ...]:
+    return record["disposition"], record["cause"]
+
+
+def media(record: dict[str, Any]) -> list[str]:
+    """'media' or 'hold' for each offer that was agreed on after the first one."""
+    return [event["kind"] for event in record["events"] if event["kind"] in ("media", "hold")]
+
+
 class Housed(TestCase):
     """`ports` are for RTP."""
 
@@ -73,16 +85,19 @@ class Housed(TestCase):
         cls.addClassCleanup(cls.house.remove)
         cls.house.start()
 
-    def run_sipp(self, *steps: str, to: str = "play", **options: Any) -> str:
-        """The Call-ID; it went as written, and nothing of it is left."""
+    def run_sipp(self, *steps: str, to: str = "play", repeats: bool = True, **options: Any) -> str:
+        """The Call-ID; it went as written, and nothing of it is left.
+
+        Without `repeats` SIPp repeats nothing, and takes what we repeat for something new.
+        """
         call_id = uuid4().hex
-        sipp(self.house, scenario(*steps), to, call_id=call_id, **options)
+        sipp(self.house, scenario(*steps), to, "-cid_str", call_id, *(() if repeats else ("-nr",)), **options)
         self.house.settle()
         return call_id
 
-    def call(self, *steps: str, to: str = "play", **options: Any) -> dict[str, Any]:
+    def call(self, *steps: str, **options: Any) -> dict[str, Any]:
         """The record of such a call."""
-        return self.house.record(self.run_sipp(*steps, to=to, **options))
+        return self.house.record(self.run_sipp(*steps, **options))
 
 
 def _insert(database: sqlite3.Connection, table: str, row: dict[str, str]) -> None:

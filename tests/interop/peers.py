@@ -91,14 +91,13 @@ class Sipp:
 
 
 def sipp(
-    platform: Platform, scenario: str, to: str, *, transport: str = "udp", calls: int = 1, source: str = PBX, call_id: str = ""
+    platform: Platform, scenario: str, to: str, *options: str, transport: str = "udp", calls: int = 1, source: str = PBX
 ) -> None:
-    """Run the scenario, or one that SIPp has by this name, so many times at once.
+    """Run the scenario, or one that SIPp has by this name, so many times at once; `options` are SIPp's.
 
     AssertionError with SIPp's own words when a call did not go as written.
     """
-    named = ("-cid_str", call_id) if call_id else ()
-    caller = Sipp(scenario, source, transport, platform.address, "-s", to, *named, calls=calls)
+    caller = Sipp(scenario, source, transport, platform.address, "-s", to, *options, calls=calls)
     try:
         caller.process.wait(timeout=60)
         caller.check()

@@ -6,6 +6,13 @@ from pathlib import Path
 
 PAYLOADS = {0: "PCMU/8000", 8: "PCMA/8000", 18: "G729/8000", 101: "telephone-event/8000", 109: "EVS/16000"}
 
+CONTACT = "Contact: <sip:pbx@[local_ip]:[local_port];transport=[transport]>"
+ACTIVE, OVER = "active;expires=60", "terminated;reason=noresource"
+"""States of the subscription that a REFER makes (RFC 3515 2.4.7)."""
+
+OUTSIDE = frozenset("INVITE CANCEL OPTIONS REGISTER MESSAGE SUBSCRIBE PUBLISH BREW".split())
+"""Methods that begin something."""
+
 
 def scenario(*steps: str) -> str:
     """The steps as the XML that SIPp reads."""
@@ -28,7 +35,7 @@ def send(
 
     `branch` is for one that is not its own.
     """
-    inside = method not in ("INVITE", "CANCEL", "OPTIONS", "BREW") and not of
+    inside = method not in OUTSIDE and not of
     inside = inside or (method == "INVITE" and cseq > 2)
     branch = branch or of or f"{cseq}{method}"
     uri = "[next_url]" if inside else "sip:[service]@[remote_ip]:[remote_port]"
@@ -40,7 +47,7 @@ def send(
         "To: <sip:[service]@[remote_ip]:[remote_port]>" + ("[peer_tag_param]" if inside or (of and method == "ACK") else ""),
         "Call-ID: [call_id]",
         f"CSeq: {cseq} {method}",
-        "Contact: <sip:pbx@[local_ip]:[local_port];transport=[transport]>",
+        CONTACT,
         *([headers] if headers else []),
     ]
     return _sent([*lines, *_content(body)], retransmitted=retransmitted and method != "ACK")
@@ -98,8 +105,23 @@ ASSIGNED = '<Reference variables="1"/>\n'
 def reply(status: int, reason: str = "OK", body: str = "") -> str:
     """To the request that came last."""
     copied = [f"[last_{name}:]" for name in ("Via", "From", "To", "Call-ID", "CSeq")]
-    contact = "Contact: <sip:pbx@[local_ip]:[local_port];transport=[transport]>"
-    return _sent([f"SIP/2.0 {status} {reason}", *copied, contact, *_content(body)], retransmitted=False)
+    return _sent([f"SIP/2.0 {status} {reason}", *copied, CONTACT, *_content(body)], retransmitted=False)
+
+
+KEPT = {"Via": 2, "From": 3, "To": 4, "CSeq": 5}
+"""Variables of SIPp."""
+
+
+def keep(method: str, header: str = "", pattern: str = "") -> str:
+    """A request that is answered later, by `reply_kept`; this header of it must match."""
+    kept = [f'<ereg regexp=".*" search_in="hdr" header="{name}:" assign_to="{one}"/>' for name, one in KEPT.items()]
+    checked = contains(pattern, header).replace("<action>", "").replace("</action>", "") if pattern else ""
+    return recv(method, f"<action>{''.join(kept)}{checked}</action>")
+
+
+def reply_kept(status: int, reason: str = "OK", body: str = "") -> str:
+    copied = [f"{name}:[${one}]" for name, one in KEPT.items()]
+    return _sent([f"SIP/2.0 {status} {reason}", *copied, "Call-ID: [call_id]", CONTACT, *_content(body)], retransmitted=False)
 
 
 def notify(cseq: int, sipfrag: str, state: str) -> str:

@@ -10,14 +10,26 @@ from unittest import TestCase
 
 from tests.interop.peers import needs, sipp
 from tests.interop.platform import Platform
-from tests.interop.scenario import ASSIGNED, answered, contains, hang_up, invite, notify, pause, play, recv, reply, scenario
+from tests.interop.scenario import (
+    ACTIVE,
+    ASSIGNED,
+    OVER,
+    answered,
+    contains,
+    hang_up,
+    invite,
+    notify,
+    pause,
+    play,
+    recv,
+    reply,
+    scenario,
+)
 
 KEYS = Path("/usr/share/sip-tester")
 """Key presses as SIPp's package brings them."""
 
 REFER = recv("REFER", contains("sip:200@pbx.example.com", "Refer-To"), timeout="20000")
-ACTIVE, OVER = "active;expires=60", "terminated;reason=noresource"
-"""States of the subscription that a REFER makes (RFC 3515 2.4.7)."""
 
 
 @needs("sipp")
