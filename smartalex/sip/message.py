@@ -6,6 +6,7 @@ Text is UTF-8 with surrogate escapes, so bytes that are no UTF-8 survive a round
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,8 @@ from smartalex.sip.uri import Uri
 MAX_MESSAGE = 65_536
 MAX_HEADERS = 256
 MAX_LINE = 16_384
+MAX_VALUES = 200
+"""Of one list header, on however many lines."""
 
 COMPACT = {
     "a": "accept-contact", "b": "referred-by", "c": "content-type", "d": "request-disposition", "e": "content-encoding",
@@ -298,6 +301,8 @@ def parse(data: bytes, *, stream: bool = False) -> Request | Response:
         read_headers(rest if blank else rest.removesuffix("\r\n"), rows)
         if not blank or "\n" in first or "\r" in first:
             raise RemoteError(400, "No End Of Line Or Headers")
+        if rest.count(",") + len(rows) > MAX_VALUES:
+            _limit_values(rows)
         keys = [row[0] for row in rows]
         if isinstance(message, Request):
             _check_request_line(first, message)
@@ -357,6 +362,16 @@ def read_headers(text: str, rows: list[tuple[str, str, str]]) -> None:
         if long and len(line) > MAX_LINE:
             raise RemoteError(400, "Header Too Long")
         rows.append((key, name, value.strip(" \t")))
+
+
+def _limit_values(rows: list[tuple[str, str, str]]) -> None:
+    """Too many Vias are taken away: what has to carry them all back is not answered."""
+    counts = Counter(key for key, _, value in rows if key in LISTS for _ in split_list(value))
+    for key, count in counts.items():
+        if count > MAX_VALUES:
+            if key == "via":
+                rows[:] = [row for row in rows if row[0] != key]
+            raise RemoteError(400, f"Too Many {key.title()} Values")
 
 
 def _unfold(lines: list[str]) -> list[str]:

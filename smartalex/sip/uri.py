@@ -14,6 +14,8 @@ from smartalex.errors import RemoteError
 Params = tuple[tuple[str, str | None], ...]
 
 MAX_URI = 4096
+MAX_REMEMBERED = 256
+"""Longer ones are parsed each time: a stranger may fill the memory of them, and parameters are many times their text."""
 
 _HOST_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?").fullmatch
 _THREE_COLONS = re.compile(r":::([0-9]+\.[0-9.]+\])$").sub
@@ -46,7 +48,7 @@ class Uri:
     @classmethod
     def parse(cls, text: str) -> Uri:
         """Raises RemoteError(400) for what is no URI."""
-        return _parse(text)
+        return _remembered(text) if len(text) <= MAX_REMEMBERED else _parse(text)
 
     @property
     def user_text(self) -> str:
@@ -105,7 +107,6 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=2048)
 def _parse(text: str) -> Uri:
     if len(text) > MAX_URI or not text.isprintable() or " " in text:
         raise RemoteError(400, "Bad URI")
@@ -123,6 +124,9 @@ def _parse(text: str) -> Uri:
     if scheme not in ("sip", "sips"):
         return Uri(scheme, opaque=rest)
     return _parse_sip(scheme, rest)
+
+
+_remembered = lru_cache(maxsize=2048)(_parse)
 
 
 def _parse_sip(scheme: str, rest: str) -> Uri:

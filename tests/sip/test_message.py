@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 
 from smartalex.errors import RemoteError
 from smartalex.sip.headers import CSeq
-from smartalex.sip.message import MAX_HEADERS, MAX_MESSAGE, Headers, Request, Response, UnparsableRequest, parse, response_to
+from smartalex.sip.message import (
+    LISTS,
+    MAX_HEADERS,
+    MAX_LINE,
+    MAX_MESSAGE,
+    MAX_VALUES,
+    Headers,
+    Request,
+    Response,
+    UnparsableRequest,
+    parse,
+    response_to,
+)
 
 INVITE = (
     b"INVITE sip:alex@192.0.2.1 SIP/2.0\r\n"
@@ -173,17 +185,75 @@ class Refusing(TestCase):
             self.refused(INVITE.replace(b'"Ann, B"', b'"Ann' + end + b'Evil: 1"'))
             self.refused(INVITE.replace(b"sip:alex@192.0.2.1 SIP", b"sip:alex@192.0.2.1" + end + b"Evil: SIP"))
 
-    def test_sizes_have_limits(self) -> None:
-        self.refused(INVITE + b"x" * MAX_MESSAGE, 513)
-        self.refused(INVITE.replace(b"\r\n\r\n", b"\r\nX: 1" * MAX_HEADERS + b"\r\n\r\n", 1))
-        self.refused(INVITE.replace(b"\r\n\r\n", b"\r\nX: " + b"1" * 20_000 + b"\r\n\r\n", 1))
-
     def test_a_bad_max_forwards_is_found_when_asked_for(self) -> None:
         for value in (b"256", b"-1", b"x", b""):
             request = read(INVITE.replace(b"Max-Forwards: 70", b"Max-Forwards: " + value))
             with self.assertRaises(RemoteError) as caught:
                 _ = request.max_forwards
             self.assertEqual(caught.exception.status, 400)
+
+
+def with_lines(*lines: bytes) -> bytes:
+    return INVITE.replace(b"Content-Length", b"\r\n".join((*lines, b"Content-Length")), 1)
+
+
+class Limits(TestCase):
+    """Each is met exactly, and passed by one."""
+
+    def refused(self, data: bytes, status: int = 400) -> UnparsableRequest:
+        with self.assertRaises(UnparsableRequest) as caught:
+            parse(data)
+        self.assertEqual(caught.exception.status, status, caught.exception.reason)
+        return caught.exception
+
+    def test_a_message(self) -> None:
+        data = without("Content-Length")
+        data += b"x" * (MAX_MESSAGE - len(data))
+        self.assertEqual(len(read(data).to_bytes()), MAX_MESSAGE + len("Content-Length: 65000\r\n"))
+        self.assertIsNone(self.refused(data + b"x", 513).request)
+
+    def test_the_number_of_lines(self) -> None:
+        more = [b"X: 1"] * (MAX_HEADERS - len(list(read(INVITE).headers.items())))
+        self.assertEqual(len(list(read(with_lines(*more)).headers.items())), MAX_HEADERS)
+        self.refused(with_lines(*more, b"X: 1"))
+
+    def test_a_line_folded_or_not(self) -> None:
+        for line in (b"X: " + b"1" * (MAX_LINE - 3), b"X: 1" + b"\r\n 1" * ((MAX_LINE - 4) // 2)):
+            self.assertEqual(len(read(with_lines(line)).headers.get("X") or ""), MAX_LINE - 3)
+            self.refused(with_lines(line + b"1"))
+
+    def test_the_values_of_a_list_on_one_line_or_many(self) -> None:
+        for name in sorted(LISTS - {"via", "contact", "record-route"}):
+            for lines, values in ((1, MAX_VALUES), (100, 2), (40, 5)):
+                line = name.encode() + b": " + b", ".join([b"<sip:v>"] * values)
+                self.assertEqual(len(read(with_lines(*[line] * lines)).headers.get_all(name)), MAX_VALUES)
+                error = self.refused(with_lines(*[line] * lines, name.encode() + b": <sip:v>"))
+                assert error.request is not None
+                self.assertEqual(response_to(error.request, 400).via.branch, "z9hG4bK1")
+
+    def test_commas_in_quotes_and_brackets_and_elsewhere_part_no_values(self) -> None:
+        for line in (b'Route: "%b" <sip:a>' % (b"," * 1000), b"Route: <sip:a%b@h>" % (b"," * 1000), b"Subject: " + b"," * 1000):
+            self.assertEqual(read(with_lines(line)).call_id, "c1@example.com")
+
+    def test_what_would_have_to_carry_too_many_vias_is_not_answered(self) -> None:
+        error = self.refused(with_lines(b"Via: " + b", ".join([b"SIP/2.0/UDP h;branch=z9hG4bK2"] * MAX_VALUES)))
+        assert error.request is not None
+        self.assertEqual(error.request.headers.get_all("Via"), [])
+        with self.assertRaises(RemoteError):
+            _ = error.request.via
+
+    def test_numbers(self) -> None:
+        for name, good, bad in (
+            (b"CSeq", (b"0 INVITE", b"2147483647 INVITE", b"0000000001 INVITE"),
+             (b"2147483648 INVITE", b"4294967296 INVITE", b"9" * 5000 + b" INVITE", b"-1 INVITE", b"1.0 INVITE", b"1e3 INVITE")),
+            (b"Content-Length", (b"0", b"5", b"000000005"),
+             (b"6", b"65536", b"4294967301", b"9" * 5000, b"5.", b"+5", b"0x5", b"5 5", b"5,5", b"\xb2")),
+        ):  # fmt: skip
+            line = next(line for line in INVITE.split(b"\r\n") if line.startswith(name))
+            for value in good:
+                self.assertEqual(read(INVITE.replace(line, name + b": " + value)).call_id, "c1@example.com", value)
+            for value in bad:
+                self.refused(INVITE.replace(line, name + b": " + value))
 
 
 class Writing(TestCase):
@@ -221,6 +291,56 @@ class Writing(TestCase):
         again = read(request.to_bytes())
         self.assertEqual([row for row in again.headers.items() if row[0].startswith("X-")], rows)
         self.assertEqual((again.body, again.to_bytes()), (body, request.to_bytes()))
+
+
+BLANKS = st.sampled_from((b"", b" ", b"\t", b"\r\n ", b" \r\n\t "))
+SPELLINGS = {
+    b"Via": (b"v", b"V", b"VIA", b"via"), b"From": (b"f", b"FROM"), b"To": (b"t", b"tO"), b"Call-ID": (b"i", b"call-id"),
+    b"Contact": (b"m", b"CONTACT"), b"Content-Type": (b"c", b"content-type"), b"CSeq": (b"cseq", b"CSEQ"),
+    b"Max-Forwards": (b"max-forwards",), b"Content-Length": (b"l", b"L"), b"Record-Route": (b"RECORD-ROUTE",),
+}  # fmt: skip
+
+
+class RoundTrips(TestCase):
+    """A message that was read and written is read as the same."""
+
+    def same(self, one: Request | Response, other: Request | Response) -> None:
+        self.assertEqual((one.start_line(), one.body), (other.start_line(), other.body))
+        for name in ("vias", "from_", "to", "call_id", "cseq", "contact", "content_type"):
+            self.assertEqual(getattr(one, name), getattr(other, name), name)
+        self.assertEqual(one.headers.get_all("Record-Route"), other.headers.get_all("Record-Route"))
+
+    @given(st.data())
+    def test_however_it_is_spelt_and_folded(self, data: st.DataObject) -> None:
+        head, _, body = INVITE.partition(b"\r\n\r\n")
+        first, *lines = head.split(b"\r\n")
+        respelt = []
+        for line in data.draw(st.permutations(lines)):
+            name, _, value = line.partition(b": ")
+            name = data.draw(st.sampled_from((name, *SPELLINGS[name])))
+            respelt.append(name + data.draw(st.sampled_from((b"", b" "))) + b":" + data.draw(BLANKS) + value + data.draw(BLANKS))
+        message = read(b"\r\n".join((first, *respelt, b"", body)))
+        self.same(message, read(INVITE))
+        again = parse(message.to_bytes(), stream=True)
+        self.same(again, message)
+        self.assertEqual(again.to_bytes(), message.to_bytes())
+
+    @given(st.binary(max_size=20).map(lambda raw: b"n" + raw.translate(None, b'\r\n"\\')), st.binary(max_size=20))
+    def test_bytes_that_are_no_text_go_through_a_call_unharmed(self, name: bytes, body: bytes) -> None:
+        """A display name in what encoding ever comes back in the response as it was, and a body byte for byte."""
+        data = INVITE.replace(b'"Ann, B"', b'"' + name + b'"').replace(b"Content-Length: 5", b"Content-Length: %d" % len(body))
+        request = read(data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + body)
+        answer = response_to(request, 200, to_tag="t", body=request.body).to_bytes()
+        self.assertIn(b'From: "' + name + b'" <sip:ann@example.com>;tag=f1\r\n', answer)
+        self.assertEqual(answer.partition(b"\r\n\r\n")[2], body)
+        self.assertEqual(str(request.from_).encode("utf-8", "surrogateescape"), b'"' + name + b'" <sip:ann@example.com>;tag=f1')
+
+    @given(st.integers(100, 699), st.text(max_size=20).map(lambda text: "".join(filter(str.isprintable, text)).strip()))
+    def test_responses(self, status: int, reason: str) -> None:
+        answer = response_to(read(INVITE), status, reason or "x", to_tag="t")
+        again = parse(answer.to_bytes())
+        self.same(again, answer)
+        self.assertEqual(again.to_bytes(), answer.to_bytes())
 
 
 class Answering(TestCase):

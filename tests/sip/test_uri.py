@@ -76,6 +76,12 @@ class Forms(TestCase):
                 Uri.parse(text)
             self.assertEqual(caught.exception.status, 400)
 
+    def test_only_short_ones_are_remembered(self) -> None:
+        short, long = "sip:h" + ";ab" * 80, "sip:h" + ";ab" * 90
+        self.assertIs(Uri.parse(short), Uri.parse(short))
+        self.assertIsNot(Uri.parse(long), Uri.parse(long))
+        self.assertEqual(Uri.parse(long), Uri.parse(long))
+
     def test_host_and_port(self) -> None:
         self.assertEqual(parse_host_port("h.example:0"), ("h.example", 0))
         self.assertEqual(parse_host_port("[::1]"), ("[::1]", None))
