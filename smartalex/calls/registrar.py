@@ -171,9 +171,8 @@ class TrunkBindings:
 
     def _tell(self, key: str, count: int) -> None:
         trunk = self._admission.tenancy.trunks.get(key)
-        self.log.info(
-            "the PBX of trunk {name} is registered with {count} contacts", name=trunk.name if trunk else key, count=count
-        )
+        name = trunk.name if trunk else key
+        self.log.info("trunk {name}: contacts that its PBX has registered: {count}", name=name, count=count)
 
     def _note(self, key: str) -> None:
         self._changed.add(key)

@@ -37,34 +37,36 @@ class ToUs(TestCase):
     def setUp(self) -> None:
         self.platform = Platform("28600-28700", config="[sip]\noptions_interval_s = 1.0\n").start()
         self.addCleanup(self.platform.remove)
+        made = json.loads(self.platform.command("trunks", "add", "office", "--json"))
+        self.platform.ready["username"], self.platform.password = made["username"], made["password"]
 
     def test_over_every_transport_and_over_a_restart(self) -> None:
         telephones = [Baresip(self.platform, transport, register_s=600) for transport in ("udp", "tcp", "tls")]
         for telephone in telephones:
             self.addCleanup(telephone.close)
-        row = until(self.platform, "acme", lambda row: len(row["contacts"]) == 3 and row["pbx"])
+        row = until(self.platform, "office", lambda row: len(row["contacts"]) == 3 and row["pbx"])
         self.assertEqual({one["source"].split()[0] for one in row["contacts"]}, {"udp", "tcp", "tls"})
         self.assertTrue(all(580 < one["expires_in_s"] <= 600 for one in row["contacts"]))
         self.assertRegex(self.platform.command("trunks"), r"3 contacts, 10 min")
-        self.assertEqual(self.platform.metrics()['smartalex_trunk_contacts{label="acme"}'], 3.0)
-        until(self.platform, "acme", lambda row: row["pbx"] and row["pbx"]["state"] == "up")
+        self.assertEqual(self.platform.metrics()['smartalex_trunk_contacts{label="office"}'], 3.0)
+        until(self.platform, "office", lambda row: row["pbx"] and row["pbx"]["state"] == "up")
         self.platform.stop()
         self.platform.start()
-        self.assertEqual(self.platform.metrics()['smartalex_trunk_contacts{label="acme"}'], 3.0)
+        self.assertEqual(self.platform.metrics()['smartalex_trunk_contacts{label="office"}'], 3.0)
 
     def test_a_telephone_that_leaves_unregisters(self) -> None:
         telephone = Baresip(self.platform, register_s=600)
         self.addCleanup(telephone.close)
-        until(self.platform, "acme", lambda row: len(row["contacts"]) == 1)
+        until(self.platform, "office", lambda row: len(row["contacts"]) == 1)
         telephone.command("quit")
-        until(self.platform, "acme", lambda row: not row["contacts"])
+        until(self.platform, "office", lambda row: not row["contacts"])
 
     def test_a_wrong_password_is_refused_and_counted(self) -> None:
         self.platform.password = "guess"
         telephone = Baresip(self.platform, register_s=600)
         self.addCleanup(telephone.close)
         refused = 'smartalex_register_refused_total{label="403"}'
-        row = until(self.platform, "acme", lambda row: refused in self.platform.metrics())
+        row = until(self.platform, "office", lambda row: refused in self.platform.metrics())
         self.assertEqual(row["contacts"], [])
         self.assertIn("403 Forbidden", telephone.logged())
 
