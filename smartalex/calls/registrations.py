@@ -63,7 +63,10 @@ class Ground:
 
 
 class Registration:
-    """One trunk's.  `until` and `again_at` are Unix seconds; `changed` is called whenever what is shown has changed."""
+    """One trunk's.  `until` and `again_at` are Unix seconds, `peer` is the registrar that answered last.
+
+    `changed` is called whenever what is shown has changed.
+    """
 
     log = Logger()
 
@@ -86,7 +89,7 @@ class Registration:
         self._raised = False
         self._failures = 0
         self._answer = Answer(Input.OK)
-        self._peer: Peer | None = None
+        self.peer: Peer | None = None
         self._contact = ""
         self._seen = ""
         self._timer: IDelayedCall | None = None
@@ -121,7 +124,7 @@ class Registration:
 
     def look(self) -> None:
         """Register anew when the way to the registrar has changed, and with it the address we are reached at."""
-        if self.state is State.REGISTERED and self._peer is not None and self._contact_at(self._peer) != self._contact:
+        if self.state is State.REGISTERED and self.peer is not None and self._contact_at(self.peer) != self._contact:
             self.log.info("trunk {trunk} is reached by another address now", trunk=self.trunk.name)
             self.anew()
 
@@ -174,7 +177,6 @@ class Registration:
     def _end(self) -> None:
         self._stop_timer()
         self.until = 0.0
-        self._ping(0.0)
         self.ended.callback(None)
 
     _perform: dict[Action, Callable[[Registration], None]] = {
@@ -193,8 +195,8 @@ class Registration:
         agent.ask(outside, (), partial(self._answered, seconds), self._failed)
 
     def _answered(self, asked_s: int, response: Response) -> None:
-        self._peer = response.source
-        self._contact = self._contact_at(self._peer) if self._peer is not None else ""
+        self.peer = response.source
+        self._contact = self._contact_at(self.peer) if self.peer is not None else ""
         contact = Uri.parse(self._contact) if self._contact else self._who.address
         self._answer = answer = read(response, contact, asked_s, raised=self._raised)
         if answer.input is Input.BRIEF:
@@ -232,8 +234,8 @@ class Registration:
         self._ping(PING_S if seen != said else 0.0)
 
     def _ping(self, interval_s: float) -> None:
-        if self._peer is not None and self._peer.transport == "udp":
-            self._ground.keep_alive(self._peer, interval_s)
+        if self.peer is not None and self.peer.transport == "udp":
+            self._ground.keep_alive(self.peer, interval_s)
 
     # ------------------------------------------------------------------ telling
 
@@ -325,7 +327,12 @@ class Registrations:
 
     def _stop(self, registration: Registration) -> Deferred[None]:
         self._leaving.add(registration)
-        return registration.stop().addCallback(lambda _: self._leaving.discard(registration))
+        return registration.stop().addCallback(lambda _: self._left(registration))
+
+    def _left(self, registration: Registration) -> None:
+        self._leaving.discard(registration)
+        if registration.peer is not None and all(one.peer != registration.peer for one in self.running.values()):
+            self._ground.keep_alive(registration.peer, 0.0)
 
     def _look(self) -> None:
         self._forget_routes()

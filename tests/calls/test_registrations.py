@@ -149,6 +149,15 @@ class Alive(Registering):
         self.network.run(1)
         self.assertEqual(self.pinged[-1], (Peer("udp", PBX, 5060), 0.0))
 
+    def test_it_is_kept_open_for_the_other_trunk_at_the_same_registrar(self) -> None:
+        self.pbx.say = self.natted
+        other = attrs.evolve(OFFICE, id="b", name="b", register=f"sip:301@{PBX}")
+        self.adopt(OFFICE, other, run_s=SPREAD_S + 1)
+        self.adopt(other)
+        self.assertEqual({interval_s for _, interval_s in self.pinged}, {25.0})
+        self.adopt()
+        self.assertEqual(self.pinged[-1], (Peer("udp", PBX, 5060), 0.0))
+
     def natted(self, request: Request) -> tuple[int, tuple[tuple[str, str], ...]]:
         request.set_via(request.via.with_param("received", "198.51.100.7").with_param("rport", "61000"))
         return accept(request)
