@@ -23,6 +23,7 @@ from smartalex.sip.message import Request
 from smartalex.sip.registrar import Registrar
 from smartalex.sip.ua import UserAgent
 from smartalex.sip.uri import Uri
+from smartalex.tenants.trunk import Trunk
 
 KEEP_S = 1.0
 PRUNE_S = 15.0
@@ -149,13 +150,16 @@ class TrunkBindings:
         if verdict.challenges:
             raise Refusal(401, *(("WWW-Authenticate", challenge) for challenge in verdict.challenges))
         trunk = self._admission.tenancy.trunks.get(verdict.trunk_id or "")
-        if trunk is None or not trunk.active:
+        if trunk is None or not trunk.active or not self._certified(trunk, source):
             raise Refusal(403)
         self.authenticated(source.host)
         user = request.to.uri.user_text.lower()
         if request.to.uri.scheme not in ("sip", "sips") or user not in (trunk.username.lower(), trunk.name.lower()) or not user:
             raise Refusal(404)
         return trunk.id
+
+    def _certified(self, trunk: Trunk, source: Peer) -> bool:
+        return not trunk.client_certificate or trunk.client_certificate.lower() in self._agent.certificate_names(source)
 
     def bound(self, key: str, before: tuple[Binding, ...], after: tuple[Binding, ...]) -> None:
         if len(before) != len(after):

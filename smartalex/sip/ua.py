@@ -410,6 +410,10 @@ class UserAgent:
     def connected(self, peer: Peer) -> bool:
         return self._transports.connected(peer)
 
+    def certificate_names(self, peer: Peer) -> tuple[str, ...]:
+        """What the peer's TLS certificate proved it to be."""
+        return self._transports.certificate_names(peer)
+
     def tell_dialog(self, session: Session, dialog: Dialog) -> None:
         self._dialogs[dialog.id] = session
 

@@ -121,6 +121,13 @@ class Who(Registering):
         answer = self.register()
         self.assertEqual((answer.status, answer.headers.get("Retry-After")), (503, "30"))
 
+    def test_a_trunk_that_demands_a_certificate(self) -> None:
+        trunks = {"office": attrs.evolve(TRUNKS[0], client_certificate="PBX.example.com")}
+        self.admission.tenancy = attrs.evolve(self.admission.tenancy, trunks=trunks)
+        self.assertEqual(self.register(("Contact", "<sip:a@h>")).status, 403)
+        self.us.ua.certificate_names = lambda peer: ("pbx.example.com",)  # type: ignore[method-assign]
+        self.assertEqual(self.register(("Contact", "<sip:a@h>")).status, 200)
+
 
 class Answers(Registering):
     def test_all_bindings_are_shown_and_a_query_shows_them_too(self) -> None:
