@@ -189,7 +189,7 @@ class Message:
     @lazy
     def via(self) -> Via:
         value = self._need("Via")
-        return Via.parse(split_list(value)[0] if "," in value else value)
+        return Via.parse(next(iter(split_list(value)), "") if "," in value else value)
 
     @lazy
     def from_(self) -> NameAddr:
