@@ -34,6 +34,12 @@ def _reachable(value: str) -> str:
     return value
 
 
+def _ipv6(value: str) -> str:
+    if value and ip_address(_address(value)).version != 6:
+        raise ValueError('must be an IPv6 address, such as "2001:db8::10", or ""')
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 
 
@@ -41,21 +47,31 @@ class Node(Section):
     state_dir: str = Field(default="./state", min_length=1)
     host: Address = "127.0.0.1"
     advertised_address: Annotated[str, AfterValidator(_reachable)] = ""
+    host_ipv6: Annotated[str, AfterValidator(_ipv6)] = ""
+    advertised_ipv6: Annotated[str, AfterValidator(_ipv6)] = ""
 
 
 class Sip(Section):
     port: int = Field(default=5060, ge=1, le=65535)
     tls_port: int = Field(default=5061, ge=1, le=65535)
-    transports: tuple[Literal["udp", "tcp", "tls"], ...] = Field(default=("udp", "tcp", "tls"), min_length=1, strict=False)
+    ws_port: int = Field(default=5066, ge=1, le=65535)
+    wss_port: int = Field(default=7443, ge=1, le=65535)
+    ws_origins: tuple[str, ...] = Field(default=(), strict=False)
+    transports: tuple[Literal["udp", "tcp", "tls", "ws", "wss"], ...] = Field(
+        default=("udp", "tcp", "tls"), min_length=1, strict=False
+    )
     realm: str = Field(default="smartalex", min_length=1, pattern=r'^[^"\\]+$')
     digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(default=("MD5",), min_length=1, strict=False)
     nonce_lifetime_s: float = Field(default=60.0, ge=5, le=3600)
     tls_certificate: str = ""
     tls_key: str = ""
+    tls_roots: str = ""
+    tls_client_roots: str = ""
     answer_limit_s: float = Field(default=3.0, gt=0, le=30)
     session_expires_s: int = Field(default=1800, ge=0, le=86_400)
     min_se_s: int = Field(default=90, ge=90, le=7200)
     stir_anchors: str = ""
+    trace: Literal["all", "failed", "off"] = "all"
     options_interval_s: float = Field(default=60.0, ge=0, le=3600)
     refer_timeout_s: float = Field(default=30.0, ge=1, le=300)
     ring_limit_s: float = Field(default=60.0, ge=1, le=600)

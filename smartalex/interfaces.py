@@ -41,6 +41,7 @@ class AuthAttempt:
     transport: str
     authorizations: tuple[str, ...] = attrs.field(repr=False, default=())
     now: float = 0.0
+    names: tuple[str, ...] = ()  # that the peer's TLS certificate proved
 
 
 @attrs.frozen

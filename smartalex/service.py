@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -39,6 +39,7 @@ from smartalex.calls.registrar import Clocks, TrunkBindings
 from smartalex.calls.registrations import Ground, Registrations
 from smartalex.calls.stir import CertificateSource, Verifier, trust_anchors
 from smartalex.calls.switchboard import Records, Switchboard, Voices
+from smartalex.calls.tracing import Tracing
 from smartalex.calls.trust import Trust
 from smartalex.config import Config
 from smartalex.counters import Counters
@@ -52,6 +53,8 @@ from smartalex.sip.headers import Peer
 from smartalex.sip.layer import TransactionLayer
 from smartalex.sip.session_timer import SessionTimer
 from smartalex.sip.timers import TimerQueue
+from smartalex.sip.tls import TlsClient
+from smartalex.sip.trace import TraceBook
 from smartalex.sip.transport import TransportOptions, Transports
 from smartalex.sip.ua import UserAgent, UserAgentOptions
 from smartalex.store.certificate import CertificateFiles
@@ -126,19 +129,31 @@ class SmartAlexService(Service):
         self.timers = TimerQueue(self.reactor)
         clock = cast(IReactorTime, self.timers)  # as much of one as calls need
         plant = Plant(clock, self.counters, box, self._sounds, lambda: Vad(8000).speech, options)
-        records = Records(state.journal.record, time.time, time.monotonic, os.urandom)
+        book = TraceBook(time.time, lambda peer: self.transports.advertised(peer.transport, peer))
+        self.tracing = Tracing(book, clock, only_failed=sip.trace == "failed") if sip.trace != "off" else None
+        records = Records(state.journal.record, time.time, time.monotonic, os.urandom, self.tracing)
         voices = Voices(self._conversation_options, self.prompts)
         self.switchboard = Switchboard(self.admission, plant, voices, records, clock)
         self.switchboard.retry_after_s = config.limits.retry_after_s
-        plane_options = PlaneOptions(config.node.host, config.rtp.port_range, 5, config.rtp.quarantine_s, config.rtp.symmetric)
+        rtp = config.rtp
+        plane_options = PlaneOptions(
+            config.node.host, rtp.port_range, 5, rtp.quarantine_s, rtp.symmetric, address_ipv6=config.node.host_ipv6
+        )
         self.plane = MediaPlane(self.reactor, plane_options, self.switchboard, self.counters, secrets.randbits)
         self.switchboard.plane = self.plane
-        self.transports = Transports(self.reactor, self.counters, TransportOptions(config.node.advertised_address))
+        node = config.node
+        self.transports = Transports(
+            self.reactor, self.counters, TransportOptions(node.advertised_address, node.advertised_ipv6, origins=sip.ws_origins)
+        )
+        self.transports.client_context = TlsClient(sip.tls_roots, *self._certificate())
+        self.switchboard.certificate_names = self.transports.certificate_names
         self.trust = Trust(lambda host: False, time.monotonic)
         self._trust(tenancy)
         self.transports.budget.trusted = self.trust
         self.switchboard.authenticated = self.trust.proved
         self.layer = TransactionLayer(self.transports, self.timers, self.counters, time.monotonic)
+        if self.tracing is not None:
+            self.layer.tap = book.tap
         timer = SessionTimer(sip.session_expires_s, sip.min_se_s)
         self.agent = UserAgent(self.layer, os.urandom, self.counters, UserAgentOptions(timer=timer))
         self.agent.owner = self.switchboard
@@ -179,16 +194,16 @@ class SmartAlexService(Service):
         return self.transports.advertised(peer.transport, peer)[0]
 
     def _listen(self) -> None:
-        config = self.config
-        host, sip = config.node.host, config.sip
-        if "udp" in sip.transports:
-            self._bind("sip.port", "UDP", sip.port, lambda: self.transports.listen_udp(host, sip.port))
-        if "tcp" in sip.transports:
-            self._bind("sip.port", "TCP", sip.port, lambda: self.transports.listen_tcp(host, sip.port))
-        if "tls" in sip.transports:
-            certificate, key = sip.tls_certificate or str(self.state.certificate), sip.tls_key or str(self.state.key)
-            context = CertificateFiles(certificate, key)
-            self._bind("sip.tls_port", "TLS", sip.tls_port, lambda: self.transports.listen_tls(host, sip.tls_port, context))
+        config, sip, ports = self.config, self.config.sip, self.transports
+        for host in filter(None, (config.node.host, config.node.host_ipv6)):
+            listen = partial(self._bind_one, sip.transports, host)
+            listen("udp", "sip.port", sip.port, ports.listen_udp)
+            listen("tcp", "sip.port", sip.port, ports.listen_tcp)
+            listen("ws", "sip.ws_port", sip.ws_port, ports.listen_ws)
+            if {"tls", "wss"} & set(sip.transports):
+                context = CertificateFiles(*self._certificate(), sip.tls_client_roots)
+                listen("tls", "sip.tls_port", sip.tls_port, partial(ports.listen_tls, context=context))
+                listen("wss", "sip.wss_port", sip.wss_port, partial(ports.listen_wss, context=context))
         web = site(self.counters, self._gauges, lambda: self.ready, self.reactor)
         self._http = self._bind(
             "http.port",
@@ -196,6 +211,16 @@ class SmartAlexService(Service):
             config.http.port,
             lambda: self.reactor.listenTCP(config.http.port, web, interface=config.http.host),
         )
+
+    def _certificate(self) -> tuple[str, str]:
+        sip = self.config.sip
+        return sip.tls_certificate or str(self.state.certificate), sip.tls_key or str(self.state.key)
+
+    def _bind_one(  # noqa: PLR0917
+        self, wanted: Collection[str], host: str, transport: str, option: str, port: int, listen: Callable[[str, int], Any]
+    ) -> None:
+        if transport in wanted:
+            self._bind(option, transport.upper(), port, lambda: listen(host, port))
 
     def _bind(self, option: str, what: str, port: int, listen: Callable[[], Any]) -> Any:
         try:
@@ -377,6 +402,8 @@ class SmartAlexService(Service):
         await DeferredList([maybeDeferred(factory.stop) for factory in self._factories.values() if hasattr(factory, "stop")])
         self.prompts.close()
         self.plane.stop()
+        if self.tracing is not None:
+            self.tracing.stop()
         await self._writer.stop()
         await self.bindings.stop()
         self.timers.stop()

@@ -53,7 +53,7 @@ class Mistakes(TestCase):
             ('[rtp]\nsymmetric = "yes"', 'rtp.symmetric: must be true or false, not "yes"; write for example symmetric = true'),
             ('[sip]\ntransports = "udp"', 'sip.transports: must be a list, not "udp"; write for example transports = ["udp", '),
             ("[sip]\ntransports = []", "sip.transports: must not be empty, not []; "),
-            ('[sip]\ntransports = ["sctp"]', "sip.transports: must be 'udp', 'tcp' or 'tls', not \"sctp\"; "),
+            ('[sip]\ntransports = ["sctp"]', "sip.transports: must be 'udp', 'tcp', 'tls', 'ws' or 'wss', not \"sctp\"; "),
             ('[sip]\nrealm = "a\\"b"', "sip.realm: must hold neither quotes nor backslashes, "),
             ('[log]\nlevel = "loud"', "log.level: must be 'debug', 'info', 'warn' or 'error', not \"loud\"; "),
             ('[node]\nhost = "my host"', 'node.host: must be an IP address, such as "192.0.2.10", not "my host"; '),

@@ -76,6 +76,10 @@ class Admission:
         if verdict.challenges:
             return Challenged(tuple(verdict.challenges))
         trunk = self.tenancy.trunks.get(verdict.trunk_id or "")
+        if trunk is not None and trunk.client_certificate and trunk.client_certificate.lower() not in attempt.names:
+            return Refused(
+                403, "certificate", f"no TLS certificate for {trunk.client_certificate}, as trunk {trunk.name} demands"
+            )
         return trunk or Refused(403, "credentials", verdict.why or "no trunk accepted these credentials")
 
     def decide(self, attempt: AuthAttempt, called: str) -> Decision:

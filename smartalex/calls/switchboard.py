@@ -81,6 +81,7 @@ class Switchboard:
         self.calls: dict[str, Call] = {}
         self.plane: MediaPlane
         self.address_for: Callable[[Peer], str] = lambda peer: "127.0.0.1"
+        self.certificate_names: Callable[[Peer], tuple[str, ...]] = lambda peer: ()
         self.authenticated: Callable[[str], None] = lambda host: None
         self.verify: Callable[[Request], Deferred[Verification]] = lambda request: succeed(NONE)
         self.dial: Callable[[InviteOptions, SessionListener], Session] | None = None
@@ -100,7 +101,7 @@ class Switchboard:
         Privacy.of(request.headers)  # one that we cannot keep is refused (500)
         attempt = AuthAttempt(
             "INVITE", request.uri, session.peer.host, session.peer.transport,
-            tuple(request.headers.get_all("Authorization")), self._records.now(),
+            tuple(request.headers.get_all("Authorization")), self._records.now(), self.certificate_names(session.peer),
         )  # fmt: skip
         if session.replaces is not None:
             self._replace(session, session.replaces, self.admission.identify(attempt))
@@ -198,7 +199,8 @@ class Switchboard:
         leg = None
         try:
             options = self._voices.options(accepted.agent)
-            leg = self.plane.open(receive=all(getattr(factory, "receives", True) for factory in options.factories))
+            receive = all(getattr(factory, "receives", True) for factory in options.factories)
+            leg = self.plane.open(receive, ipv6=":" in session.peer.host)
             media = CallMedia(
                 leg, Capabilities(accepted.trunk.codecs), self.address_for(session.peer), new_session_id(self._records)
             )

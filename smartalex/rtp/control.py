@@ -17,7 +17,7 @@ from smartalex.rtp.rtcp import interval_s
 class Control:
     """Reports go to the port above the peer's RTP, or to where its own come from; only the leg's peer is listened to."""
 
-    __slots__ = ("_alarm", "_learned", "_leg", "_now", "_random", "_reactor", "_reading", "_socket")
+    __slots__ = ("_alarm", "_learned", "_leg", "_now", "_random", "_reactor", "_socket")
 
     def __init__(
         self, leg: Leg, sock: socket.socket, reactor: Any, random: Callable[[int], int], now: Callable[[], float]
@@ -29,10 +29,10 @@ class Control:
         self._now = now
         self._learned: Address | None = None
         self._alarm: IDelayedCall | None = None
-        self._reading = False
 
     def start(self) -> None:
         """When the leg knows its peer."""
+        self._reactor.addReader(self)
         self._schedule(initial=True)
 
     def close(self) -> None:
@@ -40,8 +40,7 @@ class Control:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-            if self._reading:
-                self._reactor.removeReader(self)
+            self._reactor.removeReader(self)
             if self._leg.packets_sent:
                 self._send(bye=True)
         self._socket.close()
@@ -51,20 +50,8 @@ class Control:
         self._alarm = self._reactor.callLater(delay_s, self._report)
 
     def _report(self) -> None:
-        if not self._reading:
-            self._begin_reading()
         self._send()
         self._schedule()
-
-    def _begin_reading(self) -> None:
-        """With the first report of ours: short calls do without.  What came earlier is dropped, for nobody knows when it came."""
-        try:
-            for _ in range(64):
-                self._socket.recv(2048)
-        except OSError:
-            pass
-        self._reading = True
-        self._reactor.addReader(self)
 
     def _send(self, *, bye: bool = False) -> None:
         leg = self._leg

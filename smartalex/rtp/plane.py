@@ -45,6 +45,7 @@ class PlaneOptions:
     quarantine_s: float = 30.0
     symmetric: bool = True
     polled: bool = True
+    address_ipv6: str = ""
 
 
 @attrs.frozen
@@ -109,9 +110,10 @@ class MediaPlane:
         for leg in list(self._readers):
             leg.close()
 
-    def open(self, receive: bool = True) -> Leg:
+    def open(self, receive: bool = True, *, ipv6: bool = False) -> Leg:
         """A leg on a pair of ports of its own; raises ResourcesExhausted."""
-        port, sock, rtcp = self._bind()
+        options = self._options
+        port, sock, rtcp = self._bind(options.address_ipv6 or options.address if ipv6 else options.address)
         leg = Leg(sock, port, self._random, self._now)
         leg.receive, leg.symmetric = receive, self._options.symmetric
         leg.on_started, leg.on_closed, leg.on_pressed = self._started, self._closed, self.sink.on_dtmf
@@ -135,31 +137,31 @@ class MediaPlane:
 
     # ------------------------------------------------------------------ legs
 
-    def _bind(self) -> tuple[int, socket.socket, socket.socket]:
+    def _bind(self, address: str) -> tuple[int, socket.socket, socket.socket]:
         self._end_quarantine()
         for _ in range(min(BIND_ATTEMPTS, len(self._free))):
             port = self._free.popleft()
             try:
-                return port, *self._pair(port)
+                return port, *self._pair(address, port)
             except OSError:
                 self._free.append(port)  # somebody else's
         low, high = self._options.ports
         raise ResourcesExhausted(f"no RTP port is free in {low}-{high} ({len(self)} in use, {len(self._resting)} resting)")
 
-    def _pair(self, port: int) -> tuple[socket.socket, socket.socket]:
-        rtp = self._socket(port)
+    def _pair(self, address: str, port: int) -> tuple[socket.socket, socket.socket]:
+        rtp = self._socket(address, port)
         try:
-            return rtp, self._socket(port + 1)
+            return rtp, self._socket(address, port + 1)
         except OSError:
             rtp.close()
             raise
 
-    def _socket(self, port: int) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._options.address else socket.AF_INET
+    def _socket(self, address: str, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM)
         sock.setblocking(False)
         try:
-            sock.bind((self._options.address, port))
+            sock.bind((address, port))
         except OSError:
             sock.close()
             raise
@@ -180,10 +182,18 @@ class MediaPlane:
     def _started(self, leg: Leg) -> None:
         """It may send: move it to the slot that comes first, unless that is much fuller than others."""
         self._leave(leg)
+        self._skip_empty()
         sizes = [len(legs) for legs in self._slots]
         most = min(sizes) * 5 // 4 + 2
         self._enter(leg, next(n for n in self._coming(self._slot) if sizes[n] <= most))
         self._readers[leg].control.start()
+
+    def _skip_empty(self) -> None:
+        """Over the slots whose time has come since the last tick: it slept because nobody was in them."""
+        now = self._now()
+        while self._due <= now and not self._slots[self._slot]:
+            self._slot = (self._slot + 1) % len(self._slots)
+            self._due += self._step
 
     def _coming(self, first: int) -> list[int]:
         count = len(self._slots)
