@@ -70,10 +70,12 @@ class _Timed:
         if actions is None:
             self.layer.counters.count("sip.unlisted", self.machine.kind.value)
             return False
-        for action in actions:
-            self.perform(action)
-        if self.machine.state is State.TERMINATED:
-            self.finish()
+        try:
+            for action in actions:
+                self.perform(action)
+        finally:  # whatever the user made of it
+            if self.machine.state is State.TERMINATED:
+                self.finish()
         return True
 
     def perform(self, action: Action) -> None:

@@ -402,10 +402,11 @@ def _check(message: Request | Response, keys: list[str]) -> None:
         found = keys.count(key)
         if found != 1 and (not found or key != "via"):
             raise RemoteError(400, f"{'Two' if found else 'Missing'} {key.title()}")
-    if isinstance(message, Request):
-        _ = message.via, message.from_, message.to
-        if message.cseq.method != message.method:
-            raise RemoteError(400, "CSeq Does Not Match Method")
+    _, method = message.via, message.cseq.method
+    if isinstance(message, Request) or message.status < 300:  # in a refusal they mean nothing
+        _ = message.from_, message.to
+    if isinstance(message, Request) and method != message.method:
+        raise RemoteError(400, "CSeq Does Not Match Method")
 
 
 # ---------------------------------------------------------------------- answering

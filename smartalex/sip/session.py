@@ -16,7 +16,7 @@ from smartalex.sip.invite import ENDINGS, TABLE, Action, Input, State
 from smartalex.sip.layer import ClientTransaction, Refusal, ServerTransaction
 from smartalex.sip.message import REASONS, Headers, Request, Response, response_to
 from smartalex.sip.outgoing import Again, Outgoing
-from smartalex.sip.provisional import OPTION, Fork, Reliably, read_rack, wanted
+from smartalex.sip.provisional import OPTION, Fork, Reliably, number_of, read_rack, wanted
 from smartalex.sip.refer import (
     Progress,
     Rows,
@@ -300,13 +300,15 @@ class Session:
     def progressed(self, response: Response) -> None:
         """UAC: a provisional response; one that is out of order, or the same again, is ignored (RFC 3262 4)."""
         fork = self._fork(response) if response.status > 100 and response.to.tag else None
-        if fork is None or not wanted(response):
+        if fork is None or not wanted(response) or number_of(response.headers.get("RSeq")) is None:
             self.input(Input.R1XX, response)
         elif fork.takes(response):
-            answer = b"" if self.request.body or not response.body else self.listener.on_early_offer(self, response.body)
-            fork.answered = fork.answered or bool(response.body)
-            self._acknowledge_provisional(fork, response, answer)
-            self.input(Input.R1XX, response)
+            try:
+                answer = b"" if self.request.body or not response.body else self.listener.on_early_offer(self, response.body)
+                fork.answered = fork.answered or bool(response.body)
+                self._acknowledge_provisional(fork, response, answer)
+            finally:  # the call is in progress whatever became of the offer, so that CANCEL may be sent
+                self.input(Input.R1XX, response)
 
     def _fork(self, response: Response) -> Fork:
         fork = self._forks.get(response.to.tag or "")

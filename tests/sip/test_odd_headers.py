@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest import TestCase
 
-from smartalex.sip.message import Response, parse
+from smartalex.errors import RemoteError
+from smartalex.sip.digest import DigestClient, Secret, challenge
+from smartalex.sip.message import Headers, Request, Response, parse, response_to
+from smartalex.sip.session import Session
 from tests.sip.network import Agent, Network, ring_and_answer
 from tests.sip.torture import send
 
@@ -60,6 +64,22 @@ INSIDE = {
     "OPTIONS": ("Accept", "Contact", "Max-Forwards"),
     "MESSAGE": ("Content-Type",),
 }
+
+ANSWERS: dict[int, dict[str, str]] = {
+    183: {"Contact": "<sip:bob@192.0.2.9>", "Record-Route": "<sip:192.0.2.9;lr>", "Require": "100rel", "RSeq": "1", "To": ""},
+    200: {
+        "Contact": "<sip:bob@192.0.2.9>", "Record-Route": "<sip:192.0.2.9;lr>", "Session-Expires": "1800", "Require": "timer",
+        "Content-Type": "application/sdp", "Allow": "UPDATE", "Supported": "timer", "To": "", "From": "", "CSeq": "", "Via": "",
+        "Content-Length": "0",
+    },
+    302: {"Contact": "<sip:bob@192.0.2.7>;q=0.5", "Retry-After": "1"},
+    401: {"WWW-Authenticate": challenge("r", "n", "MD5"), "Contact": ""},
+    407: {"Proxy-Authenticate": challenge("r", "n", "MD5")},
+    422: {"Min-SE": "3600"},
+    491: {"Retry-After": "1"},
+    503: {"Retry-After": "1", "Warning": "", "Reason": ""},
+}  # fmt: skip
+"""By status, what a response to our INVITE may hold that is read; "" stands for what it holds anyway."""
 
 
 class Odd(TestCase):
@@ -143,3 +163,77 @@ class InsideACall(TestCase):
                             self.acknowledge()
         self.assertEqual(self.agent.counters.values["sip.fault", ""], 0)
         self.assertEqual([answer.status for answer in self.ask("BYE", {})], [200])
+
+
+class Answers(TestCase):
+    """Whatever comes back, our call is answered or over in the end, and nothing of it is left."""
+
+    address = "192.0.2.9"
+
+    def setUp(self) -> None:
+        self.network = Network()
+        self.us = Agent(self.network, "192.0.2.200")
+        self.rows: list[tuple[str, str]] = []
+        self.status, self.body = 0, b""
+        self.network.udp[self.address, 5060] = self
+
+    def datagramReceived(self, data: bytes, source: tuple[str, int]) -> None:
+        """Each INVITE gets the odd response, everything else a plain 200."""
+        message = parse(data)
+        if not isinstance(message, Request) or message.method == "ACK":
+            return
+        answer = response_to(message, 200, to_tag="t")
+        if message.method == "INVITE":
+            odd = {name.lower() for name, _ in self.rows}
+            usual = [row for row in answer.headers.items() if row[0].lower() not in odd]
+            answer = Response(self.status, "Odd", Headers(usual + self.rows), self.body)
+        written = answer.to_bytes()
+        if self.rows and self.rows[-1][0] == "Content-Length":
+            written = written.replace(b"Content-Length: 0", self.rows[-1][1].encode("utf-8", "surrogateescape"))
+        self.network.udp["192.0.2.200", 5060].datagramReceived(written, (self.address, 5060))
+
+    def call(self, status: int, *rows: tuple[str, str], **options: Any) -> Session:
+        self.status, self.rows = status, list(rows)
+        session = self.us.call(self, **options)  # type: ignore[arg-type]
+        self.network.run(1)
+        return session
+
+    def test_nonsense(self) -> None:
+        for status, usual in ANSWERS.items():
+            for name in usual:
+                for value in (*NONSENSE, None):
+                    with self.subTest(status=status, name=name, value=(value or "")[:20]):
+                        self.setUp()
+                        rows = {**{key: text for key, text in usual.items() if text}, name: value}
+                        digest = DigestClient("ann", Secret("x"), lambda: "c")
+                        said = [(key, text) for key, text in rows.items() if text is not None]
+                        session = self.call(status, *said, digest=digest, redirects=lambda uri: True)
+                        if not self.us.recorder.heard("ended") and not self.us.recorder.heard("failed"):
+                            session.hangup()
+                        self.network.run(400)
+                        self.assertEqual(self.us.counters.values["sip.fault", ""], 0)
+                        self.assertTrue(self.us.idle())
+
+    def test_an_early_offer_that_is_refused_leaves_a_call_that_can_be_given_up(self) -> None:
+        def refuse(session: Session, body: bytes) -> bytes:
+            raise RemoteError(488, "not this one")
+
+        self.us.recorder.on_early_offer = refuse  # type: ignore[method-assign]
+        self.body = b"v=0\r\n"
+        rows = (("Contact", "<sip:bob@192.0.2.9>"), ("Require", "100rel"), ("RSeq", "1"), ("Content-Type", "application/sdp"))
+        self.call(183, *rows, body=b"").hangup()
+        self.network.run(400)
+        self.assertEqual(self.network.titles("192.0.2.200"), ["INVITE", "CANCEL"])
+        self.assertTrue(self.us.idle())
+
+    def test_a_listener_that_fails_does_not_keep_the_transaction(self) -> None:
+        def fail(session: Session, response: Response) -> None:
+            raise ValueError("a fault of the listener's")
+
+        for status, told in ((200, "on_answered"), (486, "on_failed")):
+            self.setUp()
+            setattr(self.us.recorder, told, fail)
+            self.call(status, ("Contact", "<sip:bob@192.0.2.9>"))
+            self.assertEqual(self.us.counters.values["sip.fault", ""], 1)
+            self.network.run(400)
+            self.assertEqual(len(self.us.layer), 0)
