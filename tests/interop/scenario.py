@@ -16,7 +16,9 @@ OUTSIDE = frozenset("INVITE CANCEL OPTIONS REGISTER MESSAGE SUBSCRIBE PUBLISH BR
 
 def scenario(*steps: str) -> str:
     """The steps as the XML that SIPp reads."""
-    return '<?xml version="1.0" encoding="ISO-8859-1" ?>\n<scenario name="test">\n' + "".join(steps) + "</scenario>\n"
+    body = "".join(steps)
+    used = '<Reference variables="1"/>\n' if 'assign_to="1"' in body else ""  # SIPp wants every variable to be used
+    return f'<?xml version="1.0" encoding="ISO-8859-1" ?>\n<scenario name="test">\n{body}{used}</scenario>\n'
 
 
 def offer(*payload_types: int, direction: str = "sendrecv", version: int = 1) -> str:
@@ -50,7 +52,7 @@ def send(
         CONTACT,
         *([headers] if headers else []),
     ]
-    return _sent([*lines, *_content(body)], retransmitted=retransmitted and method != "ACK")
+    return sent([*lines, *content(body)], retransmitted=retransmitted and method != "ACK")
 
 
 def invite(cseq: int = 1, body: str | None = None, headers: str = "") -> str:
@@ -95,33 +97,37 @@ def maybe(status: int) -> str:
 def contains(pattern: str, header: str = "") -> str:
     """An action of `recv`: the message, or this header of it, must match."""
     where = f'search_in="hdr" header="{header}:"' if header else 'search_in="msg"'
-    return f'<action><ereg regexp="{pattern}" {where} check_it="true" assign_to="1"/></action>'
-
-
-ASSIGNED = '<Reference variables="1"/>\n'
-"""Ends a scenario that has `contains` in it: SIPp wants every variable to be used."""
+    escaped = pattern.replace("<", "&lt;")
+    return f'<action><ereg regexp="{escaped}" {where} check_it="true" assign_to="1"/></action>'
 
 
 def reply(status: int, reason: str = "OK", body: str = "") -> str:
     """To the request that came last."""
     copied = [f"[last_{name}:]" for name in ("Via", "From", "To", "Call-ID", "CSeq")]
-    return _sent([f"SIP/2.0 {status} {reason}", *copied, CONTACT, *_content(body)], retransmitted=False)
+    return sent([f"SIP/2.0 {status} {reason}", *copied, CONTACT, *content(body)], retransmitted=False)
 
 
-KEPT = {"Via": 2, "From": 3, "To": 4, "CSeq": 5}
-"""Variables of SIPp."""
+KEPT = ("Via", "From", "To", "CSeq")
 
 
-def keep(method: str, header: str = "", pattern: str = "") -> str:
-    """A request that is answered later, by `reply_kept`; this header of it must match."""
-    kept = [f'<ereg regexp=".*" search_in="hdr" header="{name}:" assign_to="{one}"/>' for name, one in KEPT.items()]
+def keep(method: str, header: str = "", pattern: str = "", *, slot: int = 2) -> str:
+    """A request that is answered later, by `reply_kept`; this header of it must match.
+
+    `slot` is the first of the four SIPp variables that hold it.
+    """
+    kept = [f'<ereg regexp=".*" search_in="hdr" header="{name}:" assign_to="{slot + i}"/>' for i, name in enumerate(KEPT)]
     checked = contains(pattern, header).replace("<action>", "").replace("</action>", "") if pattern else ""
-    return recv(method, f"<action>{''.join(kept)}{checked}</action>")
+    return recv(method, f"<action>{''.join(kept)}{checked}</action>", rrs="true")
 
 
-def reply_kept(status: int, reason: str = "OK", body: str = "") -> str:
-    copied = [f"{name}:[${one}]" for name, one in KEPT.items()]
-    return _sent([f"SIP/2.0 {status} {reason}", *copied, "Call-ID: [call_id]", CONTACT, *_content(body)], retransmitted=False)
+def reply_kept(
+    status: int, reason: str = "OK", body: str = "", *, headers: str = "", tag: str = "", slot: int = 2, repeated: bool = False
+) -> str:
+    """`tag` is for a To that has none yet; `repeated` until something comes back."""
+    copied = [f"{name}:[${slot + i}]{f';tag={tag}' if tag and name == 'To' else ''}" for i, name in enumerate(KEPT)]
+    lines = [f"SIP/2.0 {status} {reason}", *copied, "Call-ID: [call_id]", *([headers] if headers else [])]
+    contact = [] if "Contact:" in headers else [CONTACT]
+    return sent([*lines, *contact, *content(body)], retransmitted=repeated)
 
 
 def notify(cseq: int, sipfrag: str, state: str) -> str:
@@ -139,11 +145,11 @@ def play(recording: Path) -> str:
     return f'<nop><action><exec play_pcap_audio="{recording}"/></action></nop>\n'
 
 
-def _content(body: str) -> list[str]:
+def content(body: str) -> list[str]:
     kind = ["Content-Type: application/sdp"] if body.startswith("v=0") else []
     return [*kind, "Content-Length: [len]" if body else "Content-Length: 0", "", body]
 
 
-def _sent(lines: list[str], *, retransmitted: bool) -> str:
+def sent(lines: list[str], *, retransmitted: bool) -> str:
     retrans = ' retrans="500"' if retransmitted else ""
     return f"<send{retrans}><![CDATA[\n\n" + "\n".join(lines) + "\n\n]]></send>\n"

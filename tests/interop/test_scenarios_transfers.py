@@ -9,7 +9,6 @@ from tests.interop.house import CALLER_LEFT, Housed, media, outcome
 from tests.interop.peers import PBX, Sipp, needs
 from tests.interop.scenario import (
     ACTIVE,
-    ASSIGNED,
     OVER,
     answered,
     contains,
@@ -47,7 +46,7 @@ class Transfers(Housed):
         """What happens in each call after its 200, and the call's record."""
         ids = {name: uuid4().hex for name in flows}
         callers = [
-            Sipp(scenario(invite(), answered(), *steps, ASSIGNED), PBX, "udp",
+            Sipp(scenario(invite(), answered(), *steps), PBX, "udp",
                  self.house.address, "-s", "moving", "-cid_str", ids[name])
             for name, steps in flows.items()
         ]  # fmt: skip

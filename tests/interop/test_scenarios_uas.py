@@ -10,7 +10,6 @@ from typing import Any
 from tests.interop.house import CALLER_LEFT, Housed, media, outcome
 from tests.interop.peers import needs
 from tests.interop.scenario import (
-    ASSIGNED,
     CONTACT,
     answered,
     contains,
@@ -38,7 +37,7 @@ class Offers(Housed):
         both = recv(200, contains("m=audio [1-9].*m=video 0 "), rrs="true")
         gone = f"{offer(0, version=3)}\nm=video 0 RTP/AVP 100"
         record = self.call(invite(body=f"{offer(0)}\n{VIDEO}"), maybe(100), maybe(180), both, send("ACK", 1),
-                           reinvite(3, gone, "m=audio [1-9].*m=video 0 "), hang_up(), ASSIGNED)  # fmt: skip
+                           reinvite(3, gone, "m=audio [1-9].*m=video 0 "), hang_up())  # fmt: skip
         self.assertEqual((outcome(record), record["codec"], media(record)), (CALLER_LEFT, "PCMU", ["media"]))
 
     def test_srtp_or_rtp_then_one_of_them_then_both(self) -> None:
@@ -49,14 +48,14 @@ class Offers(Housed):
         two = plain.replace("m=audio", f"{secure}\nm=audio")
         one_of_two = "m=audio 0 .*m=audio [1-9]|m=audio [1-9].*m=audio 0 "
         record = self.call(invite(body=two), maybe(100), maybe(180), recv(200, contains(one_of_two), rrs="true"), send("ACK", 1),
-                           reinvite(3, plain), reinvite(4, two, one_of_two), hang_up(), ASSIGNED)  # fmt: skip
+                           reinvite(3, plain), reinvite(4, two, one_of_two), hang_up())  # fmt: skip
         self.assertEqual((outcome(record), len(media(record))), (CALLER_LEFT, 2))
 
     def test_an_offer_that_fails_leaves_all_as_it_was(self) -> None:
         """pjproject's tickets 1864 (scenario 2) and 1866, and a re-INVITE whose only audio has port 0."""
         wrong = invite(3, offer(18, version=3)) + refused(488, 3)
         none = invite(4, offer(0, version=4).replace("[media_port]", "0")) + refused(488, 4)
-        record = self.call(invite(body=offer(0)), answered(), wrong, none, reinvite(5, offer(8, version=5)), hang_up(), ASSIGNED)
+        record = self.call(invite(body=offer(0)), answered(), wrong, none, reinvite(5, offer(8, version=5)), hang_up())
         self.assertEqual((outcome(record), record["codec"], media(record)), (CALLER_LEFT, "PCMA", ["media"]))
 
     def test_nothing_that_we_could_send(self) -> None:
@@ -68,7 +67,7 @@ class Offers(Housed):
     def test_our_offer_and_no_answer_to_it(self) -> None:
         """Neither INVITE nor ACK hold SDP: nobody knows where to send (RFC 3261 13.2.1)."""
         record = self.call(invite(body=""), maybe(100), maybe(180), recv(200, contains("m=audio"), rrs="true"), send("ACK", 1),
-                           hung_up(), ASSIGNED)  # fmt: skip
+                           hung_up())  # fmt: skip
         self.assertIn("the answer in the ACK did not fit", record["cause"])
 
     def test_our_offer_and_an_answer_that_does_not_fit_it(self) -> None:
@@ -79,7 +78,7 @@ class Offers(Housed):
 
     def test_our_offer_and_we_hang_up(self) -> None:
         record = self.call(invite(body=""), maybe(100), maybe(180), recv(200, contains("m=audio"), rrs="true"),
-                           send("ACK", 1, body=offer(8)), hung_up(), ASSIGNED, to="leaving")  # fmt: skip
+                           send("ACK", 1, body=offer(8)), hung_up(), to="leaving")  # fmt: skip
         self.assertEqual((outcome(record), record["codec"]), (("completed", "had enough"), "PCMA"))
 
     def test_a_reinvite_without_an_offer(self) -> None:
@@ -90,7 +89,7 @@ class Offers(Housed):
             return invite(cseq, "") + maybe(100) + wanted + send("ACK", cseq, body=body)
 
         record = self.call(invite(body=offer(0)), answered(), change(3, offer(8, direction="sendonly", version=2)),
-                           change(4, offer(8, version=3)), change(5, ""), hang_up(), ASSIGNED)  # fmt: skip
+                           change(4, offer(8, version=3)), change(5, ""), hang_up())  # fmt: skip
         self.assertEqual((outcome(record), record["codec"], media(record)), (CALLER_LEFT, "PCMA", ["hold", "media"]))
 
 
@@ -100,24 +99,24 @@ class Oddities(Housed):
 
     def test_what_we_can(self) -> None:
         before = self.house.counted("sip_request", "OPTIONS")
-        self.run_sipp(send("OPTIONS", 1), recv(200, contains("norefersub", "Supported")), ASSIGNED)
+        self.run_sipp(send("OPTIONS", 1), recv(200, contains("norefersub", "Supported")))
         self.assertEqual(self.house.counted("sip_request", "OPTIONS"), before + 1)
 
     def test_several_require(self) -> None:
         unsupported = recv(420, contains("toto", "Unsupported"))
-        steps = (invite(headers="Require: timer\nRequire: toto"), maybe(100), unsupported, send("ACK", 1, of="1INVITE"), ASSIGNED)
+        steps = (invite(headers="Require: timer\nRequire: toto"), maybe(100), unsupported, send("ACK", 1, of="1INVITE"))
         self.assertEqual(self.house.records(self.run_sipp(*steps)), 0)
 
     def test_methods_that_are_not_for_us(self) -> None:
         for method, headers in (("MESSAGE", ""), ("SUBSCRIBE", "Event: presence"), ("PUBLISH", "Event: presence")):
-            self.run_sipp(send(method, 1, headers=headers), recv(405, contains("INVITE", "Allow")), ASSIGNED)
+            self.run_sipp(send(method, 1, headers=headers), recv(405, contains("INVITE", "Allow")))
             self.assertEqual(self.house.counted("sip_request", method), 1)
 
     def test_the_invite_again_after_its_ack_is_no_call(self) -> None:
         """pjproject's uac-inv-retrans-after-ack."""
         before = self.house.counted("sip_retransmission", "udp")
         again = send("INVITE", 1, body=offer(), retransmitted=False)
-        call_id = self.run_sipp(invite(), answered(), again, pause(100), reinvite(3, offer(version=2)), hang_up(), ASSIGNED)
+        call_id = self.run_sipp(invite(), answered(), again, pause(100), reinvite(3, offer(version=2)), hang_up())
         self.assertEqual(outcome(self.house.record(call_id)), CALLER_LEFT)
         self.assertEqual((self.house.records(call_id), self.house.counted("sip_retransmission", "udp")), (1, before + 1))
 
@@ -164,7 +163,7 @@ class Flows(Housed):
             record = self.call(
                 invite(), answered(), reinvite(3, offer(direction="inactive", version=3), "a=inactive"), reinvite(4, old),
                 reinvite(5, offer(version=5), "a=sendrecv"), reinvite(6, music, "a=recvonly"),
-                reinvite(7, offer(0, version=7), "a=sendrecv"), hang_up(), ASSIGNED, transport=transport,
+                reinvite(7, offer(0, version=7), "a=sendrecv"), hang_up(), transport=transport,
             )  # fmt: skip
             self.assertEqual((outcome(record), media(record)), (CALLER_LEFT, ["hold", "hold", "media", "hold", "media"]))
 
@@ -172,7 +171,7 @@ class Flows(Housed):
         """RFC 5359 2.13: the call moves to a focus at another address, which ends it."""
         focus = CONTACT.replace("pbx@", "focus@").replace(">", ">;isfocus")
         moved = reinvite(3, offer(version=2).replace("[media_ip]", "127.0.0.6")).replace(CONTACT, focus)
-        record = self.call(invite(), answered(), moved, hang_up(), ASSIGNED)
+        record = self.call(invite(), answered(), moved, hang_up())
         self.assertEqual((outcome(record), media(record)), (CALLER_LEFT, ["media"]))
 
     def test_click_to_dial(self) -> None:
@@ -180,7 +179,7 @@ class Flows(Housed):
         held = offer(0, direction="inactive")
         steps = (invite(body=""), maybe(100), maybe(180), recv(200, contains("m=audio"), rrs="true"), send("ACK", 1, body=held),
                  invite(3, ""), maybe(100), recv(200, contains("m=audio"), rrs="true"), send("ACK", 3, body=offer(0, version=2)),
-                 hang_up(), ASSIGNED)  # fmt: skip
+                 hang_up())  # fmt: skip
         record = self.call(*steps)
         self.assertEqual((outcome(record), media(record)), (CALLER_LEFT, ["hold", "media"]))
 
@@ -239,7 +238,7 @@ class Registration(Housed):
         for transport in ("udp", "tcp"):
             self.run_sipp(send("REGISTER", 1, headers="Expires: 60"), recv(200, contains("pbx@.*expires=60", "Contact")),
                           send("REGISTER", 2).replace(CONTACT, second), recv(200, contains(two)), ask, recv(200, contains(two)),
-                          ASSIGNED, to="pbx", transport=transport)  # fmt: skip
+                          to="pbx", transport=transport)  # fmt: skip
             self.assertEqual(self.contacts("pbx"), 2)
             self.run_sipp(nothing, recv(200), to="pbx", transport=transport)
             self.assertEqual(self.contacts("pbx"), 0)

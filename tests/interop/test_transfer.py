@@ -12,7 +12,6 @@ from tests.interop.peers import needs, sipp
 from tests.interop.platform import Platform
 from tests.interop.scenario import (
     ACTIVE,
-    ASSIGNED,
     OVER,
     answered,
     contains,
@@ -50,7 +49,7 @@ class Transfer(TestCase):
 
     def transferred(self, *steps: str) -> dict[str, Any]:
         """The record of a call in which a caller pressed 1, and 1 for yes, and the PBX did this."""
-        sipp(self.platform, scenario(self.called, *steps, ASSIGNED), "alex")
+        sipp(self.platform, scenario(self.called, *steps), "alex")
         for _ in range(100):
             row = self.platform.calls("--limit", "1")[0]
             if row["disposition"]:
