@@ -51,6 +51,7 @@ from smartalex.rtp.plane import MediaPlane, PlaneOptions
 from smartalex.sip.digest import NonceSource
 from smartalex.sip.headers import Peer
 from smartalex.sip.layer import TransactionLayer
+from smartalex.sip.resolver import Locator
 from smartalex.sip.session_timer import SessionTimer
 from smartalex.sip.timers import TimerQueue
 from smartalex.sip.tls import TlsClient
@@ -157,11 +158,13 @@ class SmartAlexService(Service):
         timer = SessionTimer(sip.session_expires_s, sip.min_se_s)
         self.agent = UserAgent(self.layer, os.urandom, self.counters, UserAgentOptions(timer=timer))
         self.agent.owner = self.switchboard
+        self.locator = Locator(self.reactor, sip.transports, secrets.randbelow, self.transports.expect)
+        self.agent.locate, self.agent.unreachable = self.locator.locate, self.locator.failed
         self.switchboard.dial = self.agent.invite
         self.switchboard.address_for = self._address_for
         self.switchboard.verify = self._verifier().verify
         keep = partial(self._show, HEALTH_FILE)
-        self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.reactor.resolve, self.counters, keep)
+        self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.counters, keep)
         self._registration()
 
     def _registration(self) -> None:

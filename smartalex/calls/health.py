@@ -7,19 +7,16 @@ from functools import partial
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from smartalex.calls.registrar import Way
-from smartalex.errors import RemoteError
 from smartalex.interfaces import ICounters
 from smartalex.sip.asking import Outside
-from smartalex.sip.headers import NameAddr, Peer
+from smartalex.sip.headers import NameAddr
 from smartalex.sip.message import Response
 from smartalex.sip.ua import UserAgent
-from smartalex.sip.uri import Uri, parse_host_port
+from smartalex.sip.uri import Uri
 from smartalex.tenants.trunk import Trunk
 
 PORT = 5060
@@ -63,12 +60,11 @@ class TrunkHealth:
 
     log = Logger()
 
-    def __init__(  # noqa: PLR0917 (the service names them all)
+    def __init__(
         self,
         reactor: Any,
         agent: UserAgent,
         trunks: Callable[[], Iterable[Trunk]],
-        resolve: Callable[[str], Deferred[str]],
         counters: ICounters,
         keep: Callable[[dict[str, dict[str, Any]]], None],
     ) -> None:
@@ -77,7 +73,6 @@ class TrunkHealth:
         self._reactor = reactor
         self._agent = agent
         self._trunks = trunks
-        self._resolve = resolve
         self._counters = counters
         self._keep = keep
         self._round = LoopingCall(self.ask)
@@ -109,10 +104,9 @@ class TrunkHealth:
             self._changed()
 
     def _look_up(self, name: str, domain: str) -> None:
-        host, port = _target(domain)
         uri = Uri.parse(f"sip:{domain}")
-        self._resolve(host).addCallbacks(
-            lambda address: self._send(name, Way(uri, Peer("udp", address, port))), partial(self._unresolved, name, host)
+        self._agent.locate(uri).addCallbacks(
+            lambda peers: self._send(name, Way(uri, peers[0])), lambda failure: self._failed(name, failure.getErrorMessage())
         ).addErrback(lambda failure: self.log.failure("asking a PBX for its options failed", failure))
 
     def gauges(self) -> dict[str, dict[str, float]]:
@@ -140,9 +134,6 @@ class TrunkHealth:
             self.log.info("the PBX of trunk {name} is up", name=name)
             self._changed()
 
-    def _unresolved(self, name: str, host: str, failure: Failure) -> None:
-        self._failed(name, f"{host} cannot be resolved")
-
     def _failed(self, name: str, why: str) -> None:
         self._counters.count("trunk.unanswered")
         if name in self.known and self.known[name].failed(why):
@@ -151,11 +142,3 @@ class TrunkHealth:
 
     def _changed(self) -> None:
         self._keep({name: health.shown() for name, health in self.known.items()})
-
-
-def _target(domain: str) -> tuple[str, int]:
-    try:
-        host, port = parse_host_port(domain)
-    except RemoteError:
-        return domain, PORT
-    return host.strip("[]"), port or PORT

@@ -11,6 +11,7 @@ from smartalex.errors import LocalError, RemoteError
 from smartalex.sip.dialog import Dialog
 from smartalex.sip.layer import ClientTransaction, Refusal
 from smartalex.sip.message import Message, Request, Response
+from smartalex.sip.multipart import unwrap
 from smartalex.sip.session_timer import Rows, SessionTimer, Terms, agreed, ask, raised
 from smartalex.sip.timers import T2, TIMEOUT, Timer, TimerQueue
 
@@ -93,6 +94,7 @@ class Changes:
 
         An UPDATE without an offer always can (RFC 3311 5.2).
         """
+        unwrap(request)
         if request.body and request.content_type != SDP:
             raise Refusal(415, ("Accept", SDP))
         ours = self._open is not None and (self._open.method == "INVITE" or bool(self._open.body))

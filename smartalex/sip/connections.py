@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -88,8 +89,16 @@ class Connections:
         self._streams: dict[Peer, list[Stream]] = {}
         self._sockets: set[Stream] = set()
         self._dials: dict[Peer, dict[str, Dial]] = {}
+        self._expected: OrderedDict[Peer, str] = OrderedDict()
         self._unreachable: dict[Peer, float] = {}
         self._stopped = False
+
+    def expect(self, peer: Peer, domain: str) -> None:
+        """Whose certificate it has to show when nobody says otherwise."""
+        self._expected[peer] = domain
+        self._expected.move_to_end(peer)
+        if len(self._expected) > REMEMBERED:
+            self._expected.popitem(last=False)
 
     def framer(self, kind: str) -> Framer:
         return WebSocketFramer(self.origins) if kind in ("ws", "wss") else StreamFramer()
@@ -113,6 +122,7 @@ class Connections:
 
     def send(self, peer: Peer, data: bytes, domain: str = "") -> bool:
         """Over a connection that is there, or one dialled for it; False when it was dropped."""
+        domain = domain or self._expected.get(peer, "")
         stream = self.find(peer, domain)
         if stream is not None:
             return stream.send(data)

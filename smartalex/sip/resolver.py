@@ -34,7 +34,7 @@ class Locator:
         self._supported = tuple(supported)
         self._random = random
         self._expect = expect
-        self._resolver = resolver or of_the_system(reactor)
+        self._resolver = resolver
         self._blocked = Blocklist()
 
     def locate(self, uri: Uri) -> Deferred[tuple[Peer, ...]]:
@@ -68,6 +68,8 @@ class Locator:
         return raise_it
 
     def _ask(self, query: Query) -> Deferred[Sequence[Any]]:
+        if self._resolver is None:
+            self._resolver = of_the_system(self._reactor)
         lookup, read = LOOKUPS[query.kind]
         answered: Deferred[Any] = getattr(self._resolver, lookup)(query.name, timeout=TRIES_S)
         return answered.addCallbacks(lambda sections: _payloads(sections[0], read), _nothing)

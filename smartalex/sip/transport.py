@@ -140,6 +140,10 @@ class Transports:
         """
         return self._send_datagram(peer, data) if peer.transport == "udp" else self._connections.send(peer, data, domain)
 
+    def expect(self, peer: Peer, domain: str) -> None:
+        """Over TLS this peer has to prove to be `domain`, whose DNS records led to it."""
+        self._connections.expect(peer, domain)
+
     def connected(self, peer: Peer) -> bool:
         return self._connections.find(peer) is not None
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from smartalex.errors import LocalError
 from smartalex.interfaces import ICounters
-from smartalex.sip import info, provisional, replaces, session_timer
+from smartalex.sip import info, multipart, provisional, replaces, session_timer
 from smartalex.sip.asking import Asking, Outside
 from smartalex.sip.dialog import Dialog, DialogId, is_address
 from smartalex.sip.digest import DigestClient
@@ -159,6 +159,7 @@ class UserAgent:
         session.input(Input.CANCEL, request)
 
     def _invited(self, transaction: ServerTransaction, request: Request) -> None:
+        multipart.unwrap(request)
         if request.body and request.content_type != SDP:
             raise Refusal(415, ("Accept", SDP))
         if not accepts_sdp(request.headers.get_all("Accept")):

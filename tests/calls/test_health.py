@@ -4,10 +4,10 @@ from typing import Any
 from unittest import TestCase
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import DNSLookupError
 
 from smartalex.calls.health import Health, TrunkHealth
 from smartalex.calls.registrar import Way
+from smartalex.errors import LocalError
 from smartalex.sip.headers import Peer
 from smartalex.sip.uri import Uri
 from smartalex.tenants.trunk import Trunk
@@ -17,8 +17,9 @@ INTERVAL_S = 60.0
 ADDRESSES = {"pbx.example.com": "192.0.2.9"}
 
 
-def resolve(host: str) -> Deferred[str]:
-    return succeed(ADDRESSES[host]) if host in ADDRESSES else fail(DNSLookupError(host))
+def locate(uri: Uri) -> Deferred[tuple[Peer, ...]]:
+    address = ADDRESSES.get(uri.host)
+    return succeed((Peer("udp", address, 5060),)) if address else fail(LocalError(f"{uri.host} cannot be found"))
 
 
 class Known(TestCase):
@@ -45,9 +46,8 @@ class Asking(TestCase):
         self.us, self.pbx = Agent(self.network, "192.0.2.1"), Agent(self.network, "192.0.2.9")
         self.trunks = [Trunk("t1", "w1", "acme", "pbx.example.com"), Trunk("t2", "w1", "bare", "")]
         self.kept: list[dict[str, Any]] = []
-        self.health = TrunkHealth(
-            self.network.clock, self.us.ua, lambda: self.trunks, resolve, self.us.counters, self.kept.append
-        )
+        self.us.ua.locate = locate
+        self.health = TrunkHealth(self.network.clock, self.us.ua, lambda: self.trunks, self.us.counters, self.kept.append)
         self.health.start(INTERVAL_S)
         self.addCleanup(self.health.stop)
 
@@ -85,7 +85,7 @@ class Asking(TestCase):
     def test_a_name_that_is_none_is_said(self) -> None:
         self.trunks[0] = Trunk("t1", "w1", "acme", "nowhere.example.com:5070")
         self.rounds(2)
-        self.assertEqual(self.kept[-1]["acme"]["detail"], "nowhere.example.com cannot be resolved")
+        self.assertEqual(self.kept[-1]["acme"]["detail"], "nowhere.example.com cannot be found")
 
     def test_without_a_domain_it_is_asked_where_it_has_registered_from(self) -> None:
         way = Way(Uri.parse("sip:300@10.0.0.5:5062"), Peer("udp", "192.0.2.9", 5060), (("Route", "<sip:edge.example.com;lr>"),))

@@ -14,6 +14,7 @@ from smartalex.sip.headers import Peer
 from smartalex.sip.location import MOST, Blocklist, Naptr, Query, Srv, Target, in_order, locate
 from smartalex.sip.uri import Uri
 
+RECORDS = st.builds(Srv, st.integers(0, 3), st.integers(0, 65535), st.just(5060), st.text("abc", min_size=1))
 ALL = ("udp", "tcp", "tls")
 ZONE: Mapping[tuple[str, str], Sequence[Any]] = {
     ("NAPTR", "both.example"): (
@@ -101,8 +102,7 @@ class Rules(TestCase):
         zone = {("SRV", "_sip._udp.big"): [Srv(n, n, 5060, "many") for n in range(500)], ("A", "many"): ["192.0.2.1"] * 500}
         self.assertEqual(len(found("sip:big", zone=zone)[0]), MOST)
 
-    @given(st.lists(st.builds(Srv, st.integers(0, 3), st.integers(0, 65535), st.just(5060), st.text("abc", min_size=1)), max_size=12),
-           st.integers())  # fmt: skip
+    @given(st.lists(RECORDS, max_size=12), st.integers())
     def test_every_record_once_by_priority(self, records: list[Srv], seed: int) -> None:
         order = in_order(records, Random(seed).randrange)
         self.assertEqual(sorted(map(repr, order)), sorted(map(repr, records)))
