@@ -11,7 +11,7 @@ from typing import Any
 from unittest import TestCase
 from uuid import uuid4
 
-from tests.interop.peers import PBX, sipp
+from tests.interop.peers import PBX, Reachable, sipp
 from tests.interop.platform import Platform
 from tests.interop.scenario import scenario
 
@@ -85,13 +85,13 @@ class Housed(TestCase):
         cls.addClassCleanup(cls.house.remove)
         cls.house.start()
 
-    def run_sipp(self, *steps: str, to: str = "play", repeats: bool = True, **options: Any) -> str:
+    def run_sipp(self, *steps: str, to: str = "play", repeats: bool = True, by: Reachable | None = None, **options: Any) -> str:
         """The Call-ID; it went as written, and nothing of it is left.
 
-        Without `repeats` SIPp repeats nothing, and takes what we repeat for something new.
+        Without `repeats` SIPp repeats nothing, and takes what we repeat for something new; `by` is a proxy on the way.
         """
         call_id = uuid4().hex
-        sipp(self.house, scenario(*steps), to, "-cid_str", call_id, *(() if repeats else ("-nr",)), **options)
+        sipp(by or self.house, scenario(*steps), to, "-cid_str", call_id, *(() if repeats else ("-nr",)), **options)
         self.house.settle()
         return call_id
 

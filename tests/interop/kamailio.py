@@ -1,4 +1,4 @@
-"""Kamailio as a PBX that extensions register at: one password for all, and calls to whoever is registered."""
+"""Kamailio as a PBX that extensions register at, one password for all, or as whatever its `routes` make of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.interop.platform import free_port
@@ -24,14 +25,18 @@ tcp_children=1
 auto_aliases=no
 listen=udp:{address}:{port}
 listen=tcp:{address}:{port}
+tcp_source_ipv4={address}
 {modules}
 modparam("usrloc", "db_mode", 0)
 modparam("usrloc", "timer_interval", 1)
 modparam("registrar", "max_expires", {expires_s})
 modparam("ctl", "binrpc", "unix:{folder}/ctl")
+{routes}
+"""
+REGISTRAR = f"""\
 request_route {{
     if (is_method("REGISTER")) {{
-        if (!pv_www_authenticate("pbx", "{password}", "0")) {{ www_challenge("pbx", "1"); exit; }}
+        if (!pv_www_authenticate("pbx", "{PASSWORD}", "0")) {{ www_challenge("pbx", "1"); exit; }}
         save("location");
         exit;
     }}
@@ -39,18 +44,19 @@ request_route {{
     t_relay();
 }}
 """
+"""Calls go to whoever is registered."""
 
 
 class Kamailio:
     """`address` is 127.0.0.6:PORT, for UDP and TCP; a registration lasts `expires_s` at most."""
 
-    def __init__(self, expires_s: int) -> None:
+    def __init__(self, expires_s: int = 600, routes: str = REGISTRAR, more_modules: Sequence[str] = ()) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-kamailio-"))
         port = free_port(ADDRESS)
         self.address = f"{ADDRESS}:{port}"
-        modules = "\n".join(f'loadmodule "{name}.so"' for name in MODULES)
+        modules = "\n".join(f'loadmodule "{name}.so"' for name in (*MODULES, *more_modules))
         config = CONFIG.format(
-            address=ADDRESS, port=port, modules=modules, folder=self.folder, expires_s=expires_s, password=PASSWORD
+            address=ADDRESS, port=port, modules=modules, folder=self.folder, expires_s=expires_s, routes=routes
         )
         (self.folder / "kamailio.cfg").write_text(config)
         self.log = (self.folder / "log").open("wb")

@@ -8,12 +8,12 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from unittest import SkipTest
 
 import pytest
 
-from tests.interop.platform import Platform, free_port
+from tests.interop.platform import free_port
 
 PACKAGES = {"sipp": "sip-tester"}
 """Debian's packages of another name than their program."""
@@ -90,14 +90,21 @@ class Sipp:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Reachable(Protocol):
+    """`address` is HOST:PORT."""
+
+    @property
+    def address(self) -> str: ...
+
+
 def sipp(
-    platform: Platform, scenario: str, to: str, *options: str, transport: str = "udp", calls: int = 1, source: str = PBX
+    peer: Reachable, scenario: str, to: str, *options: str, transport: str = "udp", calls: int = 1, source: str = PBX
 ) -> None:
     """Run the scenario, or one that SIPp has by this name, so many times at once; `options` are SIPp's.
 
     AssertionError with SIPp's own words when a call did not go as written.
     """
-    caller = Sipp(scenario, source, transport, platform.address, "-s", to, *options, calls=calls)
+    caller = Sipp(scenario, source, transport, peer.address, "-s", to, *options, calls=calls)
     try:
         caller.process.wait(timeout=60)
         caller.check()

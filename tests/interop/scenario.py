@@ -44,6 +44,7 @@ def send(
     lines = [
         f"{method} {uri} SIP/2.0",
         f"Via: SIP/2.0/[transport] [local_ip]:[local_port];rport;branch=z9hG4bK[pid]x[call_number]x{branch}",
+        *(["[routes]"] if inside else []),
         "Max-Forwards: 70",
         'From: "Test Caller" <sip:+15550001111@[local_ip]:[local_port]>;tag=[pid]t[call_number]',
         "To: <sip:[service]@[remote_ip]:[remote_port]>" + ("[peer_tag_param]" if inside or (of and method == "ACK") else ""),
@@ -134,6 +135,11 @@ def notify(cseq: int, sipfrag: str, state: str) -> str:
     """What became of a REFER so far (RFC 3515), answered with 200."""
     headers = f"Event: refer\nSubscription-State: {state}\nContent-Type: message/sipfrag;version=2.0"
     return send("NOTIFY", cseq, headers=headers, body=f"SIP/2.0 {sipfrag}\n") + recv(200)
+
+
+def label(number: int) -> str:
+    """Where the `next` of a `recv` leads."""
+    return f'<label id="{number}"/>\n'
 
 
 def pause(ms: int) -> str:
