@@ -48,6 +48,7 @@ def _head(call: Record) -> Iterable[tuple[str, str]]:
     if call["ended_at"]:
         yield "ended", f"{when(call['ended_at'], '%H:%M:%S')}" + (f", {call['duration_s']:.1f} s" if call["answered_at"] else "")
     yield "outcome", outcome(call)
+    yield "identity", f"attested {call['attestation']}" if call.get("attestation") else ""
     yield "flagged", call["flagged"]
     yield "codec", call["codec"]
     yield "audio", _audio(call["rtp"] or {})

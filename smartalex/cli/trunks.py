@@ -10,6 +10,7 @@ import attrs
 import click
 
 from smartalex.cli import registration
+from smartalex.cli.policy import policy_options, with_policy
 from smartalex.cli.registration import register_options, wanted
 from smartalex.cli.state import columns, json_option, opened, settings, settle, show_json, state_options, unknown, workspace_of
 from smartalex.cli.values import Host, Source, Word
@@ -120,6 +121,7 @@ username_option = click.option("--username", type=Word(), metavar="U", help="Dig
 @username_option
 @limit_option
 @register_options
+@policy_options
 @click.option("--workspace", metavar="NAME", help="Whose trunk it is, where there are several workspaces.")
 @state_options
 @json_option
@@ -163,7 +165,7 @@ def add(
     )
     check(plain, tenancy)
     registering = wanted(given)
-    trunk = registering.applied(plain)
+    trunk = with_policy(registering.applied(plain), given)
     password = here.repository.add_trunk(trunk, settings(state, config).sip.realm, registering.password)
     settle(here)
     tell(trunk, tenancy, password, as_json)
@@ -182,6 +184,8 @@ def add(
 @username_option
 @limit_option
 @register_options
+@policy_options
+@click.option("--no-refer-targets", is_flag=True, help="Forget every --refer-target.")
 @click.option("--no-register", is_flag=True, help="Register there no more, and forget its password.")
 @state_options
 @json_option
@@ -207,7 +211,10 @@ def change(
       smartalex trunks set office --suspend
       smartalex trunks set office --register-password-stdin < new-password
     """
-    if not (allow or disallow or username or pbx_domain or max_calls or any(given.values())) and digest is activate is None:
+    asked = [
+        value for value in (allow, disallow, username, pbx_domain, max_calls, *given.values()) if value not in (None, False, ())
+    ]
+    if not asked and digest is activate is None:
         raise click.UsageError("say what to change; see: smartalex trunks set --help")
     here = opened(state, config)
     tenancy = here.repository.tenancy()
@@ -230,7 +237,7 @@ def change(
     )
     check(plain, tenancy)
     registering = wanted(given)
-    new = registering.applied(plain)
+    new = with_policy(registering.applied(plain), given)
     password = here.repository.change_trunk(old, new, settings(state, config).sip.realm, registering.password)
     settle(here)
     tell(new, tenancy, password, as_json)
@@ -300,10 +307,20 @@ def tell(trunk: Trunk, tenancy: Tenancy, password: str | None, as_json: bool) ->
         click.echo(f"  password   {password}   (shown this once; a new one: smartalex secret rotate {trunk.name})")
     click.echo(f"  calls from {' '.join(trunk.allowed_sources) or 'anywhere'}, up to {trunk.max_calls} at a time")
     click.echo(f"  transfers  to sip:EXTENSION@{trunk.pbx_domain or '(the address the call came from)'}")
+    _policy(trunk)
     if trunk.register:
         click.echo(f"  registers  as {trunk.register}, for {trunk.register_expires_s} s at a time")
     if trunk.register and not trunk.allowed_sources:
         click.echo("             (few PBXs have a password for calling their own extension: let its address in with --allow)")
+
+
+def _policy(trunk: Trunk) -> None:
+    if trunk.client_certificate:
+        click.echo(f"  proves     to be {trunk.client_certificate} by a TLS certificate")
+    if trunk.stir != "off":
+        click.echo(f"  identity   of callers by STIR: {trunk.stir}")
+    if trunk.refer_targets:
+        click.echo(f"  may refer  the agent to {' '.join(trunk.refer_targets)}")
 
 
 def _extension(trunk: Trunk) -> str:

@@ -101,6 +101,24 @@ class Change(Commands):
         self.assertIn("--allow", self.error("trunks", "set", "acme", "--no-digest"))
 
 
+class Policy(Commands):
+    def test_given_kept_and_taken_back(self) -> None:
+        given = ("--stir", "require-B", "--refer-target", "3*", "--client-certificate", "SBC.example.com")
+        said = self.output("trunks", "add", "sbc", *given)
+        for line in ("may refer  the agent to 3*", "identity   of callers by STIR: require-B", "proves     to be sbc.example.com"):
+            self.assertIn(line, said)
+        row = self.line("trunks", "set", "sbc", "--refer-target", "100", "--max-calls", "7")
+        self.assertEqual(row["refer_targets"], ["3*", "100"])
+        self.assertEqual((row["stir"], row["client_certificate"]), ("require-B", "sbc.example.com"))
+        row = self.line("trunks", "set", "sbc", "--no-refer-targets", "--stir", "off", "--client-certificate", "")
+        self.assertEqual((row["refer_targets"], row["stir"], row["client_certificate"]), ([], "off", ""))
+
+    def test_what_is_wrong_is_named(self) -> None:
+        wrong = (("--stir", "maybe"), ("--refer-target", "*"), ("--refer-target", "3**"), ("--client-certificate", "a b"))
+        for option, value in wrong:
+            self.assertIn(option, self.error("trunks", "add", "sbc", option, value))
+
+
 class Remove(Commands):
     def test_with_its_dids_and_its_secret(self) -> None:
         gone = self.line("trunks", "remove", "acme")

@@ -1,0 +1,76 @@
+"""What a trunk may do beyond calling, and what it has to prove: options of `smartalex trunks`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import click
+
+from smartalex.cli.values import Host
+from smartalex.tenants.trunk import Trunk
+
+STIR = ("off", "record", "require", "require-A", "require-B", "require-C")
+
+
+class ReferTarget(click.ParamType[str]):
+    """A number, or the beginning of some with a star."""
+
+    name = "number"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"\+?[0-9A-Za-z._#-]{1,64}\*?", value):
+            self.fail(f"{value!r}: write a number such as 301, or 3* for all that begin with 3", param, ctx)
+        return value
+
+
+class Certified(Host):
+    """A name as certificates hold it; "" for none."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(value, param, ctx).lower() if value else ""
+
+
+OPTIONS: tuple[Callable[..., Any], ...] = (
+    click.option(
+        "--client-certificate",
+        type=Certified(),
+        metavar="NAME",
+        help='TLS only, with a certificate of this name (see sip.tls_client_roots); "" for any or none.',
+    ),
+    click.option(
+        "--refer-target",
+        multiple=True,
+        type=ReferTarget(),
+        metavar="NUMBER",
+        help="The PBX may send the agent there by REFER; 3* for all that begin with 3; repeatable.",
+    ),
+    click.option(
+        "--stir",
+        type=click.Choice(STIR),
+        help="What is made of a call's signed identity (see sip.stir_anchors; default off).",
+    ),
+)
+"""The last one is shown first."""
+
+
+def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --stir, --refer-target and --client-certificate."""
+    for option in OPTIONS:
+        command = option(command)
+    return command
+
+
+def with_policy(trunk: Trunk, given: Mapping[str, Any]) -> Trunk:
+    """The trunk as these options want it; what is not given stays."""
+    certificate = given["client_certificate"]
+    return attrs.evolve(
+        trunk,
+        stir=given["stir"] or trunk.stir,
+        refer_targets=()
+        if given.get("no_refer_targets")
+        else tuple(dict.fromkeys((*trunk.refer_targets, *given["refer_target"]))),
+        client_certificate=trunk.client_certificate if certificate is None else certificate,
+    )
