@@ -344,6 +344,7 @@ class SmartAlexService(Service):
     def _gauges(self) -> dict[str, float | dict[str, float]]:
         return {
             "calls": len(self.switchboard.calls), "legs": len(self.plane), "sip_transactions": len(self.layer),
+            "sip_dialogs": len(self.agent), "sip_timers": self.timers.pending(),
             "records_pending": len(self.state.journal.pending), "media_late_ticks": self.plane.late_ticks,
             "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.bindings.gauges(),
             **self.registrations.gauges(),

@@ -105,7 +105,8 @@ class Policy(Commands):
     def test_given_kept_and_taken_back(self) -> None:
         given = ("--stir", "require-B", "--refer-target", "3*", "--client-certificate", "SBC.example.com")
         said = self.output("trunks", "add", "sbc", *given)
-        for line in ("may refer  the agent to 3*", "identity   of callers by STIR: require-B", "proves     to be sbc.example.com"):
+        lines = ("may refer  the agent to 3*", "identity   of callers by STIR: require-B", "proves     to be sbc.example.com")
+        for line in lines:
             self.assertIn(line, said)
         row = self.line("trunks", "set", "sbc", "--refer-target", "100", "--max-calls", "7")
         self.assertEqual(row["refer_targets"], ["3*", "100"])
