@@ -15,7 +15,7 @@ import pytest
 
 from tests.interop.platform import free_port
 
-PACKAGES = {"sipp": "sip-tester"}
+PACKAGES = {"sipp": "sip-tester", "kamcmd": "kamailio", "linphonec": "linphone-cli"}
 """Debian's packages of another name than their program."""
 
 PBX = "127.0.0.2"
@@ -26,7 +26,9 @@ def missing(*programs: str) -> str:
     """A sentence about what is not installed, or ''."""
     absent = [p for p in programs if shutil.which(p) is None]
     return (
-        f"{', '.join(absent)} not installed (Debian: apt-get install {' '.join(PACKAGES[p] for p in absent)})" if absent else ""
+        f"{', '.join(absent)} not installed (Debian: apt-get install {' '.join(PACKAGES.get(p, p) for p in absent)})"
+        if absent
+        else ""
     )
 
 
