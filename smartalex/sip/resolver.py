@@ -128,7 +128,6 @@ class Lookups:
         return Answer((), self._reactor.seconds() + NEGATIVE_S, heard)
 
     def _answered(self, query: Query, answer: Answer) -> None:
-        self._kept.pop(query, None)
         self._kept[query] = answer
         if len(self._kept) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]

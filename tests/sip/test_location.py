@@ -173,7 +173,9 @@ class Rules(TestCase):
 class Bounds(TestCase):
     def test_a_flood_of_records_is_cut(self) -> None:
         addresses = [f"192.0.2.{n}" for n in range(250)]
-        zone = {("SRV", "_sip._udp.big"): [Srv(n, n, 5060, f"h{n}") for n in range(500)], ("A", "h0"): addresses}
+        zone: dict[tuple[str, str], Sequence[Any]] = {("A", "h0"): addresses}
+        for transport, host in (("udp", "h"), ("tcp", "i")):
+            zone["SRV", f"_sip._{transport}.big"] = [Srv(n, n, 5060, f"{host}{n}") for n in range(500)]
         targets, asked = found("sip:big", zone=zone)
         self.assertEqual((len(targets), len(asked)), (MOST, 3 + 2 * MOST))
         self.assertEqual(len(found("sip:h0:5060", zone=zone)[0]), MOST)
@@ -248,5 +250,8 @@ class Blocked(TestCase):
         for port in range(100):
             blocklist.failed(Peer("udp", "192.0.2.1", port), 0.0)
         self.assertEqual(len(blocklist), 10)
-        blocklist.failed(self.one.peer, 31.0)
-        self.assertEqual((len(blocklist), blocklist.without((self.one, self.two), 32.0)), (1, (self.two,)))
+        again = Target(Peer("udp", "192.0.2.1", 0), "x")
+        blocklist.failed(again.peer, 20.0)
+        self.assertEqual(blocklist.without((again, self.two), 49.0), (self.two,))
+        blocklist.failed(self.one.peer, 51.0)
+        self.assertEqual((len(blocklist), blocklist.without((self.one, self.two), 52.0)), (1, (self.two,)))

@@ -251,3 +251,7 @@ class System(TestCase):
         self.assertEqual(self.names.pending, [])
         self.assertNoResult(locator.locate(Uri.parse("sip:pbx.example:5060")))
         self.assertEqual([name for name, _ in self.names.pending], ["pbx.example", "pbx.example"])
+
+    def test_localhost_of_this_machine(self) -> None:
+        peers = self.successResultOf(Locator(Clock(), ("tcp",), Random(1).randrange).locate(Uri.parse("sip:localhost")))
+        self.assertIn(peers[0], (Peer("tcp", "127.0.0.1", 5060), Peer("tcp", "::1", 5060)))
