@@ -95,8 +95,9 @@ class Callers:
 def run(house: House, calls: int, rate: float) -> dict[str, Any]:
     known, stranger = Callers(PBX, house.sip), Callers(STRANGER, house.sip)
     for number in range(WARM_UP):
-        known.begin("answered", -number)
-    drain([known], FINAL_S)
+        known.begin("answered", calls + number)
+    drain([known], QUIET_S)
+    known.fates.clear()
     before, began, memory = state_of(house), time.monotonic(), []
     for number in range(calls):
         kind = KINDS[number % len(KINDS)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -114,7 +113,7 @@ class Calling(TestCase):
         answering = Sipp(scenario(*steps), PBX, transport, *(() if repeats else ("-nr",)))
         self.addCleanup(answering.close)
         self.answering.append(answering)
-        await until(lambda: listens(answering.port, transport) or answering.process.poll() is not None)
+        await until(lambda: answering.listens() or answering.process.poll() is not None)
         return answering
 
     def call(self, answering: Sipp, transport: str = "udp", **options: Any) -> Session:
@@ -144,10 +143,3 @@ class Calling(TestCase):
         self.assertEqual(len(self.heard("ended")), 1, self.ours.recorder.story)
         if self.times > 1:
             await until(self.ours.idle)
-
-
-def listens(port: int, transport: str) -> bool:
-    """Whether anybody has bound this port of PBX."""
-    address = "".join(f"{int(part):02X}" for part in reversed(PBX.split(".")))
-    wanted = (f"{address}:{port:04X}", f"00000000:{port:04X}")
-    return any(line.split()[1] in wanted for line in Path(f"/proc/net/{transport}").read_text().splitlines()[1:])

@@ -63,9 +63,10 @@ TRANSPORTS = {"udp": "u1", "tcp": "t1"}
 class Sipp:
     """A SIPp at work in a folder of its own; `close` whatever it is doing."""
 
-    def __init__(self, scenario: str, source: str, transport: str, *options: str, calls: int = 1) -> None:
+    def __init__(self, scenario: str, source: str, transport: str, *options: str, calls: int = 1, port: int = 0) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-sipp-"))
-        self.port = free_port(source)
+        self.source, self.transport = source, transport
+        self.port = port or free_port(source)
         (self.folder / "scenario.xml").write_text(scenario)
         command = [
             "sipp", *options, *(("-sf", "scenario.xml") if scenario.startswith("<") else ("-sn", scenario)),
@@ -77,6 +78,12 @@ class Sipp:
         self.process = subprocess.Popen(
             command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said
         )
+
+    def listens(self) -> bool:
+        """Whether anybody has bound its port."""
+        address = "".join(f"{int(part):02X}" for part in reversed(self.source.split(".")))
+        wanted = (f"{address}:{self.port:04X}", f"00000000:{self.port:04X}")
+        return any(line.split()[1] in wanted for line in Path(f"/proc/net/{self.transport}").read_text().splitlines()[1:])
 
     def check(self) -> None:
         """AssertionError with its own words when a call did not go as written."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from tests.interop.house import CALLER_LEFT, Housed, media, outcome
-from tests.interop.peers import PBX, Sipp, needs
+from tests.interop.answering import called, leave, pick_up, refuse, respond
+from tests.interop.house import CALLER_LEFT, Housed, media, outcome, until
+from tests.interop.peers import PBX, Sipp, needs, sipp
+from tests.interop.platform import free_port
 from tests.interop.scenario import (
     ACTIVE,
     OVER,
@@ -102,3 +104,57 @@ class Transfers(Housed):
         flow = (REFER, reply(202, "Accepted"), hold, notify(4, "486 Busy Here", OVER), back, hang_up())
         record = self.all_at_once(back=flow)["back"]
         self.assertEqual((outcome(record), media(record), record["flagged"]), (CALLER_LEFT, ["hold", "media"], "transfer failed"))
+
+
+@needs("sipp")
+class Referred(Housed):
+    """RFC 5589 as the transferee: the PBX sends the agent to somebody else, who is another SIPp."""
+
+    ports = "27900-28000"
+    port: int
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.port = free_port(PBX)
+        cls.house.command("trunks", "set", "pbx", "--pbx-domain", f"{PBX}:{cls.port}", "--refer-target", "3*")
+
+    def referred(self, to: str, answers: tuple[str, ...], *steps: str) -> dict[str, Any]:
+        """The record of a call in which the PBX sent a REFER, was told 202 and 100, and then came `steps`."""
+        target = Sipp(scenario(*answers), PBX, "udp", port=self.port) if answers else None
+        if target is not None:
+            self.addCleanup(target.close)
+            until(target.listens)
+        refer = send("REFER", 3, headers=f"Refer-To: <sip:{to}>\nReferred-By: <sip:reception@pbx.example.com>") + recv(202)
+        trying = recv("NOTIFY", contains("100 Trying")) + reply(200)
+        call_id = uuid4().hex
+        sipp(self.house, scenario(invite(), answered(), refer, trying, *steps), "play", "-cid_str", call_id)
+        if target is not None:
+            target.process.wait(timeout=30)
+            target.check()
+        self.house.settle()
+        return self.house.record(call_id)
+
+    def told(self, record: dict[str, Any]) -> list[Any]:
+        return [event.get("status", event["step"]) for event in record["events"] if event["kind"] == "referral"]
+
+    def test_somebody_picks_up(self) -> None:
+        """Our NOTIFY and our BYE come at once; the call goes on with the new one."""
+        over = keep("NOTIFY", pattern="200 OK") + hung_up() + reply_kept(200)
+        ringing = recv("NOTIFY", contains("SIP/2.0 180")) + reply(200)
+        answers = (called("Referred-By", "reception"), respond(180), pause(100), pick_up(), pause(100), leave())
+        record = self.referred("301@pbx.example.com", answers, ringing, over)
+        self.assertEqual((outcome(record), self.told(record)), (CALLER_LEFT, ["asked", 180, "done"]))
+
+    def test_in_the_place_of_somebody(self) -> None:
+        """RFC 5589 7: a transfer with consultation; what else the Refer-To wants in the INVITE is not put there."""
+        over = keep("NOTIFY") + hung_up() + reply_kept(200)
+        to = "301@pbx.example.com?Replaces=c%40h%3Bto-tag%3Da%3Bfrom-tag%3Db&Subject=x"
+        record = self.referred(to, (called("Replaces", "c@h;to-tag=a;from-tag=b"), pick_up(), pause(100), leave()), over)
+        self.assertEqual((outcome(record), self.told(record)), (CALLER_LEFT, ["asked", "done"]))
+
+    def test_busy_and_the_call_goes_on(self) -> None:
+        busy = recv("NOTIFY", contains("SIP/2.0 486")) + reply(200)
+        hold = reinvite(5, offer(direction="sendonly", version=2), "a=recvonly")
+        record = self.referred("302@pbx.example.com", (called(), refuse(486)), busy, hold, hang_up())
+        self.assertEqual((outcome(record), self.told(record), media(record)), (CALLER_LEFT, ["asked", 486], ["hold"]))
