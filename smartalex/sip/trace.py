@@ -20,7 +20,7 @@ OCTETS = 256 * 1024
 WAITING_MESSAGES = 200
 WAITING_OCTETS = 1024 * 1024
 """The most that is kept of what belongs to no call yet."""
-LEVEL = 6
+LEVEL = 1
 
 _Seen = tuple[float, bool, Peer, bytes]
 _at = itemgetter(0)
