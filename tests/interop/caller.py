@@ -102,6 +102,8 @@ class Calling(TestCase):
     def caller(self, timer: SessionTimer | None = None) -> Caller:
         ours = Caller(self.times, timer)
         self.addCleanup(ours.close)
+        if self.times > 1:
+            self.addCleanup(until, ours.idle)
         return ours
 
     @property
@@ -141,5 +143,3 @@ class Calling(TestCase):
         await self.over(*answering)
         await until(lambda: not self.ours.busy())
         self.assertEqual(len(self.heard("ended")), 1, self.ours.recorder.story)
-        if self.times > 1:
-            await until(self.ours.idle)
