@@ -153,6 +153,8 @@ class SmartAlexService(Service):
         self.transports.budget.trusted = self.trust
         self.switchboard.authenticated = self.trust.proved
         self.layer = TransactionLayer(self.transports, self.timers, self.counters, time.monotonic)
+        self.layer.retry_after_s = config.limits.retry_after_s
+        self.plane.on_tick = self.layer.overload.late
         if self.tracing is not None:
             self.layer.tap = book.tap
         timer = SessionTimer(sip.session_expires_s, sip.min_se_s)

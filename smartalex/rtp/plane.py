@@ -93,6 +93,7 @@ class MediaPlane:
         self._slot = self._woken = 0  # the next one, and the one that the alarm is set for
         self._due = self._wake = 0.0
         self._lateness = [0] * _BUCKETS
+        self.on_tick: Callable[[float], None] = lambda late_s: None  # each tick, with how late it is
         self.ticks = self.late_ticks = 0
         self.worst_late_s = 0.0
 
@@ -237,6 +238,7 @@ class MediaPlane:
         self.ticks += 1
         self._lateness[min(_BUCKETS - 1, max(0, int(late / _BUCKET_S)))] += 1
         self.worst_late_s = max(self.worst_late_s, late)
+        self.on_tick(late)
         if late > self._step:
             self.late_ticks += 1
             if late > STALL_S:

@@ -13,6 +13,7 @@ from smartalex.interfaces import ICounters
 from smartalex.sip.budget import Buckets, source_of
 from smartalex.sip.headers import COOKIE, Peer, Via
 from smartalex.sip.message import REASONS, Headers, Request, Response, UnparsableRequest, parse, response_to
+from smartalex.sip.overload import Overload
 from smartalex.sip.timers import TIMEOUT, Timer, TimerQueue
 from smartalex.sip.transaction import Action, Input, Kind, State, Transaction, wait_s
 from smartalex.sip.transport import Transports
@@ -241,6 +242,8 @@ class TransactionLayer:
         self._clients: dict[Key, ClientTransaction] = {}
         self._at: dict[Peer, set[ServerTransaction | ClientTransaction]] = {}  # those on connections
         self._answers = Buckets(5.0, 10.0)
+        self.overload = Overload()
+        self.retry_after_s = 10
         transports.receive = self.receive
         transports.failed = self.peer_failed
 
@@ -282,6 +285,9 @@ class TransactionLayer:
             self.counters.count("sip.retransmission", peer.transport)
             transaction.input(Input.REQUEST)
         else:
+            if message.method == "INVITE" and self.overload.refuse() and message.to.tag is None:
+                self._too_busy(message, peer)
+                return
             if not self.transports.budget.open(peer.host):
                 self.counters.count("sip.over_budget", "transactions")
                 return
@@ -291,6 +297,12 @@ class TransactionLayer:
             if peer.transport == "tls" and message.via.param("alias") is not None:
                 self.transports.alias(peer, message.via.port or 5061)
             self._hand_up(transaction, message)
+
+    def _too_busy(self, invite: Request, peer: Peer) -> None:
+        """Without a transaction: whoever asks again gets the same again (RFC 3261 8.2.7)."""
+        self.counters.count("sip.overload")
+        answer = response_to(invite, 503, to_tag="busy", headers=(("Retry-After", str(self.retry_after_s)),))
+        self.send(invite.call_id, response_peer(invite, peer), answer.to_bytes())
 
     def _hand_up(self, transaction: ServerTransaction, request: Request) -> None:
         try:

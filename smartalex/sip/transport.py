@@ -38,6 +38,9 @@ class TransportOptions:
     origins: tuple[str, ...] = ()
 
 
+QUEUE_BYTES = 4 << 20
+SO_RCVBUFFORCE = 33  # Linux; the socket module has no name for it
+
 Receive = Callable[[bytes, Peer], None]
 
 
@@ -94,6 +97,7 @@ class Transports:
                 listening = self.reactor.adoptDatagramPort(made.fileno(), socket.AF_INET6, protocol, maxPacketSize=65536)
         else:
             listening = self.reactor.listenUDP(port, protocol, interface=host, maxPacketSize=65536)
+        _enlarge(getattr(listening, "socket", None))
         protocol.bound = self._ports.add("udp", listening)
         return listening
 
@@ -248,3 +252,14 @@ class Transports:
 
     def _deliver(self, data: bytes, peer: Peer) -> None:
         self.receive(data, peer)
+
+
+def _enlarge(listening: socket.socket | None) -> None:
+    """Room for what arrives while we are busy elsewhere: the usual 200 KiB are gone in a twentieth of a second at 1,500 calls/s."""
+    for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
+        try:
+            if listening is not None:
+                listening.setsockopt(socket.SOL_SOCKET, option, QUEUE_BYTES)
+            return
+        except OSError:
+            continue  # only the superuser may have more than the system's limit
