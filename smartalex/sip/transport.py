@@ -255,7 +255,7 @@ class Transports:
 
 
 def _enlarge(listening: socket.socket | None) -> None:
-    """Room for what arrives while we are busy elsewhere: the usual 200 KiB are gone in a twentieth of a second at 1,500 calls/s."""
+    """Room for what arrives while we are busy: the usual 200 KiB are gone in a twentieth of a second at 1,500 calls/s."""
     for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
         try:
             if listening is not None:
