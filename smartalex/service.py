@@ -69,6 +69,7 @@ from smartalex.web.status import site
 
 Announce = Callable[[dict[str, Any]], None]
 RELOAD_S = 0.5
+TIDY_S, UNTIDY_S = 60.0, 3600.0
 
 REMEDIES = {
     errno.EACCES: "ports below 1024 need a privilege; choose another {option}",
@@ -93,6 +94,9 @@ class SmartAlexService(Service):
         self._nonces = NonceSource(secrets.token_bytes(32), config.sip.nonce_lifetime_s)
         self._reload = LoopingCall(self._look_for_changes)
         self._reload.clock = reactor
+        self._tidying = LoopingCall(self._tidy)
+        self._tidying.clock = reactor
+        self._untidy_s = 0.0
         self._http: Any = None
         self._complaint = ""
 
@@ -253,7 +257,8 @@ class SmartAlexService(Service):
         self.ready = True
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(10_000, 5, 1_000_000)  # small ones often; a whole one holds everything up, see _tidy
+        self._tidying.start(TIDY_S, now=False)
         ready = self._addresses()
         (self.state.folder / "run.json").write_text(json.dumps({k: v for k, v in ready.items() if k != "password"}))
         if self.config.sip.options_interval_s:
@@ -263,6 +268,13 @@ class SmartAlexService(Service):
         self.log.info(
             "taking calls on {host}, SIP {sip}, TLS {tls}", host=ready["host"], sip=ready["sip_port"], tls=ready["tls_port"]
         )
+
+    def _tidy(self) -> None:
+        """Collect what calls do not leave but connections and libraries do, when nobody hears it, or once an hour."""
+        self._untidy_s += TIDY_S
+        if not self.switchboard.calls or self._untidy_s > UNTIDY_S:
+            self._untidy_s = 0.0
+            gc.collect()
 
     def _failed(self, failure: Any) -> None:
         self.log.failure("the service could not start", failure)
@@ -402,8 +414,9 @@ class SmartAlexService(Service):
         await unregistered
         if limit.active():
             limit.cancel()
-        if self._reload.running:
-            self._reload.stop()
+        for looping in (self._reload, self._tidying):
+            if looping.running:
+                looping.stop()
         self.health.stop()
         await DeferredList([maybeDeferred(factory.stop) for factory in self._factories.values() if hasattr(factory, "stop")])
         self.prompts.close()

@@ -37,10 +37,9 @@ ALLOWED: dict[str, set[str]] = {
 
 SIP_ORDER = [
     "uri", "headers", "message", "multipart", "diversion", "info", "privacy", "framing", "digest", "credential", "stir",
-    "redaction", "trace", "timers", "budget", "overload", "websocket", "location", "resolver", "transaction", "ports", "tls", "stream",
-    "connections", "transport",
-    "layer", "asking", "dialog", "invite", "refer", "session_timer", "provisional", "replaces", "outgoing", "change",
-    "session", "bindings", "registration", "ua", "registrar",
+    "redaction", "trace", "timers", "budget", "overload", "websocket", "location", "resolver", "transaction", "ports", "tls",
+    "stream", "connections", "transport", "layer", "asking", "dialog", "invite", "refer", "session_timer", "provisional",
+    "replaces", "outgoing", "change", "session", "bindings", "registration", "ua", "registrar",
 ]  # fmt: skip
 
 

@@ -47,7 +47,10 @@ class Buckets:
 
 
 class Places:
-    """What is taken and given back: so many for one source, so many in all."""
+    """What is taken and given back: so many for one source, so many in all.
+
+    Who may take more than others do, being trusted, still uses up no more of what is there for all.
+    """
 
     __slots__ = ("_all", "_each", "_taken", "total")
 
@@ -61,13 +64,15 @@ class Places:
 
     def take(self, source: str) -> None:
         self._taken[source] += 1
-        self.total += 1
+        if self._taken[source] <= self._each:
+            self.total += 1
 
     def give_back(self, source: str) -> None:
         if not self._taken[source]:
             return
+        if self._taken[source] <= self._each:
+            self.total -= 1
         self._taken[source] -= 1
-        self.total -= 1
         if not self._taken[source]:
             del self._taken[source]
 

@@ -65,7 +65,8 @@ class Mutator:
         method, number, extra = random.choice(METHODS), random.randrange(100_000), random.choice(EXTRAS)
         body = SDP if method in ("INVITE", "UPDATE") else ""
         rows = [
-            f"{method} sip:play@127.0.0.1 SIP/2.0", f"Via: SIP/2.0/{self._transport} 127.0.0.1:{self._port};rport;branch=z9hG4bKf{number}",
+            f"{method} sip:play@127.0.0.1 SIP/2.0",
+            f"Via: SIP/2.0/{self._transport} 127.0.0.1:{self._port};rport;branch=z9hG4bKf{number}",
             "Max-Forwards: 70", f'From: "F" <sip:f@127.0.0.1>;tag={number}', "To: <sip:play@127.0.0.1>",
             f"Call-ID: fuzz{number // 3}",
             f"CSeq: {number % 5 + 1} {method}", f"Contact: <sip:f@127.0.0.1:{self._port}>", *([extra] if extra else []),

@@ -27,6 +27,14 @@ class Messages(TestCase):
         asked = budget(rate=1, burst=1)
         self.assertEqual([asked.message(host, 0.0) for host in ("192.0.2.8", "192.0.2.8", "192.0.2.9")], [True, False, True])
 
+    def test_a_trusted_source_leaves_room_for_others(self) -> None:
+        budget = Budget(BudgetLimits(transactions_per_source=2, transactions=4), lambda host: host == "192.0.2.1")
+        self.assertTrue(all(budget.open("192.0.2.1") for _ in range(100)))
+        self.assertEqual([budget.open(f"192.0.2.{n}") for n in (2, 3, 4)], [True, True, False])
+        for _ in range(100):
+            budget.close("192.0.2.1")
+        self.assertEqual([budget.open(f"192.0.2.{n}") for n in (4, 5, 6)], [True, True, False])
+
     def test_the_trusted_are_not_limited_and_only_asked_for_when_it_matters(self) -> None:
         asked_for: list[str] = []
         asked = Budget(BudgetLimits(rate=1, burst=2), lambda host: not asked_for.append(host))  # type: ignore[func-returns-value]
