@@ -69,7 +69,7 @@ from smartalex.web.status import site
 
 Announce = Callable[[dict[str, Any]], None]
 RELOAD_S = 0.5
-TIDY_S, UNTIDY_S = 60.0, 3600.0
+TIDY_S, UNTIDY_S, QUIET = 60.0, 3600.0, 100
 
 REMEDIES = {
     errno.EACCES: "ports below 1024 need a privilege; choose another {option}",
@@ -272,7 +272,7 @@ class SmartAlexService(Service):
     def _tidy(self) -> None:
         """Collect what calls do not leave but connections and libraries do, when nobody hears it, or once an hour."""
         self._untidy_s += TIDY_S
-        if not self.switchboard.calls or self._untidy_s > UNTIDY_S:
+        if not (self.switchboard.calls or len(self.layer) > QUIET) or self._untidy_s > UNTIDY_S:
             self._untidy_s = 0.0
             gc.collect()
 

@@ -132,7 +132,9 @@ def state_of(house: House) -> dict[str, float]:
     """What has to be again as it was."""
     metrics, pid = house.metrics(), house.ready["pid"]
     gauges = ("calls", "legs", "sip_transactions", "sip_dialogs", "sip_timers", "records_pending")
-    return {**{name: metrics[f"smartalex_{name}"] for name in gauges}, "files": len(os.listdir(f"/proc/{pid}/fd"))}
+    open_files = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
+    sockets = sum(name.startswith("socket:") for name in open_files)
+    return {**{name: metrics[f"smartalex_{name}"] for name in gauges}, "sockets": sockets}
 
 
 def main() -> int:
@@ -140,7 +142,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--rate", type=float, default=250.0)
     given = parser.parse_args()
-    house = House("26000-30000").start()
+    house = House("20000-60000", "[rtp]\nquarantine_s = 5.0\n[limits]\nmax_calls = 2000\n").start()
     try:
         house.command("trunks", "set", "pbx", "--max-calls", "1000")
         house.command("dids", "add", "cps", "--trunk", "pbx", "--agent", "cps")
