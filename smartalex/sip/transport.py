@@ -38,6 +38,7 @@ class TransportOptions:
     origins: tuple[str, ...] = ()
 
 
+MOST_PEERS = 4096
 QUEUE_BYTES = 4 << 20
 SO_RCVBUFFORCE = 33  # Linux; the socket module has no name for it
 
@@ -49,9 +50,15 @@ class Datagrams(DatagramProtocol):
 
     def __init__(self, receive: Callable[[bytes, Peer, Bound], None]) -> None:
         self._receive = receive
+        self._peers: dict[Any, Peer] = {}
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        self._receive(datagram, Peer("udp", addr[0], addr[1]), self.bound)
+        peer = self._peers.get(addr)
+        if peer is None:
+            if len(self._peers) >= MOST_PEERS:
+                self._peers.clear()
+            peer = self._peers[addr] = Peer("udp", addr[0], addr[1])
+        self._receive(datagram, peer, self.bound)
 
     def connectionRefused(self) -> None:
         """An ICMP error says nothing certain about any one transaction; their timers decide."""
