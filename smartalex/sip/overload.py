@@ -10,16 +10,20 @@ FADES = 0.8
 
 
 class Overload:
-    """Told how late the event loop is, twenty times a second or more; asked about each new INVITE."""
+    """Told how late the event loop is, twenty times a second or more; asked about each new INVITE.
 
-    __slots__ = ("_debt", "late_s")
+    Once late is a pause, and no reason to refuse anybody; twice in a row is too much work.
+    """
+
+    __slots__ = ("_before_s", "_debt", "late_s")
 
     def __init__(self) -> None:
         self.late_s = 0.0
-        self._debt = 0.0
+        self._before_s = self._debt = 0.0
 
     def late(self, seconds: float) -> None:
-        self.late_s = max(seconds, self.late_s * FADES)
+        self.late_s = max(min(seconds, self._before_s), self.late_s * FADES)
+        self._before_s = seconds
 
     def refuse(self) -> bool:
         """Spread evenly: at a share of a third every third one."""

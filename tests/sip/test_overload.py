@@ -14,11 +14,14 @@ class Shares(TestCase):
         for late_s, refused in ((0.0, 0), (CALM_S, 0), ((CALM_S + FULL_S) / 2, 50), (FULL_S, 100), (5.0, 100)):
             overload = Overload()
             overload.late(late_s)
+            self.assertFalse(overload.refuse(), "one pause is nothing")
+            overload.late(late_s)
             self.assertAlmostEqual(sum(overload.refuse() for _ in range(100)), refused, delta=1, msg=str(late_s))
 
     def test_it_fades_when_the_loop_is_on_time_again(self) -> None:
         overload = Overload()
-        overload.late(5.0)
+        for _ in range(2):
+            overload.late(5.0)
         for _ in range(25):
             overload.late(0.001)
         self.assertFalse(any(overload.refuse() for _ in range(100)))
@@ -26,7 +29,8 @@ class Shares(TestCase):
 
 class Refused(TwoAgents):
     def overloaded(self, agent: Agent) -> None:
-        agent.layer.overload.late(1.0)
+        for _ in range(2):
+            agent.layer.overload.late(1.0)
 
     def test_503_without_any_state_and_the_caller_is_told_when(self) -> None:
         self.overloaded(self.bob)
