@@ -41,7 +41,7 @@ class Control:
             self._alarm.cancel()
             self._alarm = None
             self._reactor.removeReader(self)
-            if self._leg.packets_sent:
+            if self._leg.sender.packets:
                 self._send(bye=True)
         self._socket.close()
 
@@ -54,12 +54,12 @@ class Control:
         self._schedule()
 
     def _send(self, *, bye: bool = False) -> None:
-        leg = self._leg
-        if leg.remote is None:
+        leg, remote = self._leg, self._leg.receiver.remote
+        if remote is None:
             return
-        data = leg.rtcp.report(self._now(), leg.source, leg.sent(), bye=bye)
+        data = leg.rtcp.report(self._now(), leg.receiver.source, leg.sender.info(), bye=bye)
         try:
-            self._socket.sendto(data, self._destination(leg.remote))
+            self._socket.sendto(data, self._destination(remote))
         except OSError:
             pass  # unreachable just now; the next report tries again
 
@@ -82,11 +82,11 @@ class Control:
             data, address = self._socket.recvfrom(2048)
         except OSError:
             return
-        leg = self._leg
-        if leg.remote is None or address[0] != leg.remote[0]:
-            leg.strangers += 1
+        leg, receiver = self._leg, self._leg.receiver
+        if receiver.remote is None or address[0] != receiver.remote[0]:
+            receiver.strangers += 1
         elif leg.rtcp.received(data, self._now()) is None:
-            leg.malformed += 1
+            receiver.malformed += 1
         else:
             self._learned = address
 

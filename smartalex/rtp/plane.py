@@ -116,7 +116,7 @@ class MediaPlane:
         options = self._options
         port, sock, rtcp = self._bind(options.address_ipv6 or options.address if ipv6 else options.address)
         leg = Leg(sock, port, self._random, self._now)
-        leg.receive, leg.symmetric = receive, self._options.symmetric
+        leg.receive, leg.receiver.symmetric = receive, self._options.symmetric
         leg.on_started, leg.on_closed, leg.on_pressed = self._started, self._closed, self.sink.on_dtmf
         self._enter(leg, min(self._coming(self._woken), key=lambda n: len(self._slots[n])))
         control = Control(leg, rtcp, self._reactor, self._random, self._now)
@@ -207,10 +207,10 @@ class MediaPlane:
             self._reactor.removeReader(reader)
         reader.close()
         leg.poll = lambda: None  # it leads back to the leg
-        if leg.strangers:
-            self.counters.count("rtp.stranger", amount=leg.strangers)
-        if leg.malformed:
-            self.counters.count("rtp.malformed", amount=leg.malformed)
+        if leg.receiver.strangers:
+            self.counters.count("rtp.stranger", amount=leg.receiver.strangers)
+        if leg.receiver.malformed:
+            self.counters.count("rtp.malformed", amount=leg.receiver.malformed)
         self._resting.append((self._now() + self._options.quarantine_s, leg.local_port))
 
     def _end_quarantine(self) -> None:
@@ -254,7 +254,7 @@ class MediaPlane:
     def _let_go(self, frames: int) -> None:
         self._due += frames * TICK_S
         for leg in self._readers:
-            leg.skip(frames)
+            leg.sender.skip(frames)
 
     def _run_slot(self, legs: list[Leg]) -> None:
         batch, polled = [], self._options.polled
@@ -263,7 +263,7 @@ class MediaPlane:
                 if polled:
                     leg.poll()
                 leg.tick()
-                if leg.receive:
+                if leg.receiver.enabled:
                     batch.append((leg, *leg.hear()))
             except Exception:
                 self.fault("a leg failed")

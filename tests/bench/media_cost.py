@@ -147,7 +147,7 @@ class Run:
             self.reactor.callLater(1.0, self._second, *now)
 
     def _packets(self) -> tuple[int, int]:
-        return sum(leg.packets_sent for leg in self.legs), sum(leg.packets_received for leg in self.legs)
+        return sum(leg.sender.packets for leg in self.legs), sum(leg.packets_received for leg in self.legs)
 
     def _end(self) -> None:
         if self.profile:

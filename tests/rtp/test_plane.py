@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 from smartalex.counters import Counters
 from smartalex.media.codecs.g711 import PCMU
 from smartalex.media.frame import Clip
-from smartalex.rtp import leg as leg_module
+from smartalex.rtp import sender
 from smartalex.rtp.plane import MediaParams, MediaPlane, PlaneOptions
 from smartalex.rtp.reader import MOST_READS, Reader, Shared
 from tests.media.sounds import voice
@@ -96,9 +96,9 @@ class Polling(TestCase):
 class ClipCache(TestCase):
     def test_a_clip_is_encoded_once_for_each_codec_and_forgotten_with_it(self) -> None:
         clip = Clip(voice(100))
-        first = leg_module._frames_of(clip, PCMU())
-        self.assertIs(leg_module._frames_of(clip, PCMU()), first)
+        first = sender.frames_of(clip, PCMU())
+        self.assertIs(sender.frames_of(clip, PCMU()), first)
         self.assertEqual(b"".join(first), PCMU().encode(clip.pcm))
-        before = len(leg_module._encoded)
+        before = len(sender._encoded)
         del clip
-        self.assertEqual(len(leg_module._encoded), before - 1)
+        self.assertEqual(len(sender._encoded), before - 1)

@@ -1,0 +1,121 @@
+"""Which packets of those that arrive at a leg are the caller's (RFC 3550 8.2, A.1), and what they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from smartalex.rtp import dtmf
+from smartalex.rtp.hearing import Hearing
+from smartalex.rtp.packet import HEADER, HEADER_BYTES, payload_bounds
+from smartalex.rtp.source import BAD, RESTARTED, Source
+
+LATCH_S = 5.0
+UNSPECIFIED = ("0.0.0.0", "::")
+Address = tuple[str, int] | tuple[str, int, int, int]
+
+Press = tuple[str, int]
+"""A key and the milliseconds it was held."""
+
+
+class Receiver:
+    """Sans-IO: `received` takes one datagram; audio goes on to `hearing`, a key press that is complete is returned.
+
+    `strangers` came from elsewhere than the peer, `malformed` is no RTP.
+    """
+
+    __slots__ = (
+        "_dtmf", "_dtmf_pt", "_latch_until", "_lost_before", "_now", "_pt", "_signalled",
+        "enabled", "first_at", "hearing", "last_at", "malformed", "packets", "remote", "source", "strangers", "symmetric",
+    )  # fmt: skip
+
+    def __init__(self, hearing: Hearing, now: Callable[[], float]) -> None:
+        self.hearing = hearing
+        self._now = now
+        self._pt, self._dtmf_pt = 0, -1
+        self._signalled: Address | None = None
+        self._latch_until = 0.0
+        self._dtmf = dtmf.DtmfReceiver()
+        self._lost_before = 0
+        self.remote: Address | None = None
+        self.source: Source | None = None
+        self.first_at = self.last_at = 0.0
+        self.packets = self.malformed = self.strangers = 0
+        self.symmetric = self.enabled = True
+
+    def configure(self, payload_type: int, dtmf_payload_type: int | None) -> None:
+        self._pt = payload_type
+        self._dtmf_pt = -1 if dtmf_payload_type is None else dtmf_payload_type
+
+    def expect(self, address: str, port: int) -> Press | None:
+        """Where the peer is, as signalling has it; another address than before means a new source, to be learned again.
+
+        The unspecified address (hold in the style of RFC 2543) says nothing about where the peer is, and changes nothing.
+        """
+        signalled: Address = (address, port, 0, 0) if ":" in address else (address, port)
+        if signalled == self._signalled or address in UNSPECIFIED:
+            return None
+        self._signalled = self.remote = signalled
+        self._latch_until = self._now() + LATCH_S
+        return self._forget_source()
+
+    def received(self, buffer: memoryview, size: int, address: Address, arrival: float) -> Press | None:
+        """One datagram, the first `size` bytes of `buffer`; `arrival` is seconds of any even clock."""
+        if size >= HEADER_BYTES and buffer[0] == 0x80:
+            start, end = HEADER_BYTES, size
+        else:
+            bounds = payload_bounds(buffer, size)
+            if bounds is None:
+                self.malformed += 1
+                return None
+            start, end = bounds
+        _, second, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
+        kind = second & 0x7F
+        if address != self.remote and not self._latch(address, kind):
+            self.strangers += 1
+            return None
+        self.last_at = self._now()
+        self.packets += 1
+        source, pressed = self.source, None
+        if source is None or source.ssrc != ssrc:
+            source, pressed = self._new_source(ssrc, sequence)
+        state = source.packet(sequence)
+        if state == RESTARTED:
+            self.hearing.reset()
+        if kind == self._pt:
+            if state != BAD:
+                source.arrived(timestamp, int(arrival * 8000))
+                if self.enabled:
+                    self.hearing.push(sequence, timestamp, bytes(buffer[start:end]))
+        elif kind == self._dtmf_pt:
+            return self._dtmf.packet(bytes(buffer[start:end]), timestamp) or pressed
+        return pressed
+
+    def tick(self) -> Press | None:
+        """Each 20 ms: a key press whose end was lost comes to its end."""
+        return self._dtmf.tick() if self._dtmf.pressing else None
+
+    @property
+    def lost(self) -> int:
+        return max(0, self._lost_before + (self.source.lost if self.source else 0))
+
+    def _latch(self, address: Address, kind: int) -> bool:
+        """Take a source other than the signalled one, once, early, before any other, and only for what was agreed."""
+        if not self.symmetric or self._now() > self._latch_until or kind not in (self._pt, self._dtmf_pt):
+            return False
+        self.remote = address
+        return True
+
+    def _new_source(self, ssrc: int, sequence: int) -> tuple[Source, Press | None]:
+        if self.packets == 1:
+            self.first_at = self.last_at
+        pressed = self._forget_source()
+        self._latch_until = 0.0
+        self.source = source = Source(ssrc, sequence)
+        return source, pressed
+
+    def _forget_source(self) -> Press | None:
+        if self.source is not None:
+            self._lost_before += self.source.lost
+            self.source = None
+        self.hearing.reset()
+        return self._dtmf.restart()
