@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
 import attrs
 
 from smartalex.sip.headers import Peer
-from smartalex.sip.redaction import redact
+from smartalex.sip.redaction import harmless, redact
 
 MESSAGES = 200
 OCTETS = 256 * 1024
@@ -45,30 +45,36 @@ class Trace:
     dropped: int = 0
 
     def to_data(self) -> dict[str, Any]:
-        """What a record keeps of it: JSON, packed because it is long and repeats itself."""
-        messages = [_row(message) for message in self.messages]
-        packed = zlib.compress(json.dumps(messages, separators=(",", ":")).encode(), LEVEL)
+        """What a record keeps of it, packed: a line of JSON about the messages, then they themselves."""
+        rows = json.dumps([_row(message) for message in self.messages], separators=(",", ":"))
+        packed = zlib.compress(b"\n".join((rows.encode(), *(message.data for message in self.messages))), LEVEL)
         return {"messages": base64.b64encode(packed).decode(), "dropped": self.dropped}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Trace:
         """Raises ValueError for what `to_data` did not make."""
         try:
-            rows = json.loads(zlib.decompress(base64.b64decode(data["messages"])))
-            return cls(tuple(map(_traced, rows)), int(data["dropped"]))
+            rows, _, octets = zlib.decompress(base64.b64decode(data["messages"])).partition(b"\n")
+            return cls(tuple(_traced(json.loads(rows), octets)), int(data["dropped"]))
         except (KeyError, TypeError, AttributeError, zlib.error) as error:
             raise ValueError(f"no trace: {error}") from None
 
 
 def _row(message: Traced) -> list[Any]:
-    direction, text = "in" if message.incoming else "out", message.data.decode("utf-8", "surrogateescape")
-    return [round(message.at, 6), direction, message.peer.transport, _spell(message.peer), _spell(message.local), text]
+    direction = "in" if message.incoming else "out"
+    peer = message.peer
+    return [round(message.at, 6), direction, peer.transport, _spell(peer), _spell(message.local), len(message.data)]
 
 
-def _traced(row: list[Any]) -> Traced:
-    at, direction, transport, peer, local, text = row
-    data = text.encode("utf-8", "surrogateescape")
-    return Traced(at, direction == "in", _peer(transport, peer), _peer(transport, local), data)
+def _traced(rows: list[list[Any]], octets: bytes) -> Iterator[Traced]:
+    start = 0
+    for at, direction, transport, peer, local, size in rows:
+        yield Traced(at, direction == "in", _peer(transport, peer), _peer(transport, local), octets[start : start + size])
+        start += size + 1
+
+
+def _as_it_is(data: bytes) -> bytes:
+    return data
 
 
 def _spell(peer: Peer) -> str:
@@ -143,7 +149,8 @@ class TraceBook:
         closed = [opened for opened in map(self._released, call_ids) if opened is not None]
         seen = sorted((one for opened in closed for one in opened.seen), key=_at)
         locals_ = {peer: Peer(peer.transport, *self._local(peer)) for peer in {peer for _, _, peer, _ in seen}}
-        messages = (Traced(at, incoming, peer, locals_[peer], redact(data)) for at, incoming, peer, data in seen)
+        clean = redact if not harmless(b"\n".join(one[3] for one in seen)) else _as_it_is
+        messages = (Traced(at, incoming, peer, locals_[peer], clean(data)) for at, incoming, peer, data in seen)
         return Trace(tuple(messages), sum(opened.dropped for opened in closed))
 
     def forget(self, call_id: str) -> None:
