@@ -54,7 +54,7 @@ _VISIBLE = re.compile(rb"\S")
 
 
 def harmless(data: bytes) -> bool:
-    """Whether messages, each begun on a line of its own, hold nothing to redact (keys pressed aside).  Cheap; errs towards False."""
+    """Whether messages, each begun on a line of its own, hold nothing to redact but keys pressed.  Cheap; errs towards False."""
     low = b"\n" + data.lower()
     return not any(mark in low for mark in _MARKS) and _PASSWORD.search(low) is None
 
