@@ -6,6 +6,7 @@ import binascii
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable
+from secrets import token_bytes
 from typing import Literal
 
 import attrs
@@ -124,7 +125,7 @@ class Security:
     """
 
     policy: Policy = "off"
-    random: Callable[[int], bytes] = bytes
+    random: Callable[[int], bytes] = token_bytes
     fingerprint: Fingerprint | None = None
     role: Role = "active"
 

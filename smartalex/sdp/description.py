@@ -42,7 +42,7 @@ class Media:
     port: int
     protocol: str
     formats: tuple[str, ...]
-    lines: tuple[Line, ...] = ()
+    lines: tuple[Line, ...] = attrs.field(default=(), repr=False)  # there may be keys among them
     port_count: int = 1
 
     @property
@@ -72,7 +72,7 @@ class Media:
 class SessionDescription:
     """`lines` is the session part in order, from v= on; `media` the sections in order."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[Line, ...] = attrs.field(repr=False)
     media: tuple[Media, ...] = ()
 
     @property

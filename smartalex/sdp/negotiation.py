@@ -10,6 +10,7 @@ from typing import Literal
 import attrs
 
 from smartalex.errors import RemoteError
+from smartalex.sdp import crypto
 from smartalex.sdp.description import Line, Media, SessionDescription
 
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
@@ -21,6 +22,10 @@ OUR_DTMF = 101
 """The payload type we offer for telephone-event (RFC 4733)."""
 
 FIRST_DYNAMIC = 102
+
+PLAIN = crypto.Security()
+PLAINLY = crypto.Offered()
+"""Nothing but plain RTP."""
 
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([A-Za-z0-9_.+-]+)/([0-9]{1,6})(?:/([0-9]{1,2}))?\s*")
 _MIRRORED: dict[str, Direction] = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
@@ -63,44 +68,62 @@ class Agreed:
     ptime_ms: int = 20
     direction: Direction = "sendrecv"
     held: bool = False
+    profile: str = "RTP/AVP"
+    secured: crypto.Secured = None
 
 
-def answer(offer: SessionDescription, capabilities: Capabilities, local: Local) -> tuple[Agreed, bytes]:
-    """Our answer to `offer`; our order of codecs decides.
+def answer(
+    offer: SessionDescription,
+    capabilities: Capabilities,
+    local: Local,
+    security: crypto.Security = PLAIN,
+    before: crypto.Secured = None,
+) -> tuple[Agreed, bytes]:
+    """Our answer to `offer`; our order of codecs decides.  `before` is what has secured the stream so far.
 
-    Raises RemoteError(488): no audio over plain RTP, no common codec, or an
+    Raises RemoteError(488): no audio that `security` allows, no common codec, or an
     address we cannot send to.
     """
-    chosen = _audio(offer)
+    chosen, secured = _audio(offer, security, before)
     media = offer.media[chosen]
     types = payload_types(media)
     codec = next((name for name in capabilities.codecs if name in types), None)
     if codec is None:
         raise RemoteError(488, "no common codec")
-    agreed = _agreed(offer, media, codec, capabilities)
+    agreed = _agreed(offer, media, codec, capabilities, secured)
     _same_family(agreed.remote_address, local.address)
     ours = _section([(codec, agreed.payload_type)], agreed, capabilities, local)
     sections = tuple(ours if index == chosen else _refused(m) for index, m in enumerate(offer.media))
     return agreed, SessionDescription(_session(local), sections).to_bytes()
 
 
-def offer(capabilities: Capabilities, local: Local) -> bytes:
-    """One sendrecv audio stream with all our codecs."""
+def offer(capabilities: Capabilities, local: Local, ours: crypto.Offered = PLAINLY) -> bytes:
+    """One sendrecv audio stream with all our codecs, and with what `ours` offers to secure it."""
     codecs = [(name, STATIC.get(name, FIRST_DYNAMIC + i)) for i, name in enumerate(capabilities.codecs)]
-    wish = Agreed(codecs[0][0], codecs[0][1], OUR_DTMF if capabilities.dtmf else None, "", 0)
-    return SessionDescription(_session(local), (_section(codecs, wish, capabilities, local),)).to_bytes()
+    wish = Agreed(codecs[0][0], codecs[0][1], OUR_DTMF if capabilities.dtmf else None, "", 0, profile=ours.profile)
+    section = _section(codecs, wish, capabilities, local)
+    section = attrs.evolve(section, lines=(*section.lines, *ours.lines()))
+    return SessionDescription(_session(local), (section,)).to_bytes()
 
 
-def accept(answer: SessionDescription, capabilities: Capabilities) -> Agreed:
+def accept(
+    answer: SessionDescription,
+    capabilities: Capabilities,
+    ours: crypto.Offered = PLAINLY,
+    security: crypto.Security = PLAIN,
+) -> Agreed:
     """What the answer to our `offer` means; the peer's first codec that we offered holds.
 
     Raises RemoteError(488) when it refused our audio or named nothing we offered.
     """
-    media = answer.media[_audio(answer)]
+    media = next((m for m in answer.media if m.kind == "audio" and m.port), None)
+    if media is None:
+        raise RemoteError(488, "no audio stream")
+    secured = crypto.accepted(answer, media, ours, security)
     codec = next((name for name in payload_types(media) if name in capabilities.codecs), None)
     if codec is None:
         raise RemoteError(488, "answered with no codec we offered")
-    return _agreed(answer, media, codec, capabilities)
+    return _agreed(answer, media, codec, capabilities, secured)
 
 
 def payload_types(media: Media) -> dict[str, int]:
@@ -122,18 +145,22 @@ def _numbers(formats: tuple[str, ...]) -> list[int]:
     return [int(text) for text in formats if text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 127]
 
 
-def _audio(description: SessionDescription) -> int:
-    """Index of the first audio section that is alive and plain RTP."""
-    audio = [(i, m) for i, m in enumerate(description.media) if m.kind == "audio" and m.port]
-    if not audio:
-        raise RemoteError(488, "no audio stream")
-    for index, media in audio:
-        if media.protocol == "RTP/AVP":
-            return index
-    raise RemoteError(488, "audio only over " + audio[0][1].protocol[:20])
+def _audio(offer: SessionDescription, security: crypto.Security, before: crypto.Secured) -> tuple[int, crypto.Secured]:
+    """Index of the audio section to take and what secures it: the first that is secured, else the first that will do."""
+    refusal = RemoteError(488, "no audio stream")
+    found = []
+    for index, media in enumerate(offer.media):
+        if media.kind == "audio" and media.port:
+            try:
+                found.append((index, crypto.answered(offer, media, security, before)))
+            except RemoteError as error:
+                refusal = error
+    if not found:
+        raise refusal
+    return next((one for one in found if one[1] is not None), found[0])
 
 
-def _agreed(theirs: SessionDescription, media: Media, codec: str, capabilities: Capabilities) -> Agreed:
+def _agreed(theirs: SessionDescription, media: Media, codec: str, capabilities: Capabilities, secured: crypto.Secured) -> Agreed:
     types = payload_types(media)
     address = _address(media.address or theirs.address)
     direction = _MIRRORED[_direction(theirs, media)]
@@ -141,7 +168,7 @@ def _agreed(theirs: SessionDescription, media: Media, codec: str, capabilities: 
         direction = _DEAF[direction]  # hold in the style of RFC 2543: c=IN IP4 0.0.0.0
     dtmf = types.get("TELEPHONE-EVENT") if capabilities.dtmf else None
     held = direction in ("recvonly", "inactive")
-    return Agreed(codec, types[codec], dtmf, address, media.port, _ptime_ms(media), direction, held)
+    return Agreed(codec, types[codec], dtmf, address, media.port, _ptime_ms(media), direction, held, media.protocol, secured)
 
 
 _ip = lru_cache(maxsize=4096)(ipaddress.ip_address)
@@ -192,7 +219,8 @@ def _section(codecs: list[tuple[str, int]], agreed: Agreed, capabilities: Capabi
         lines.append(("a", f"rtpmap:{agreed.dtmf_payload_type} telephone-event/8000"))
         lines.append(("a", f"fmtp:{agreed.dtmf_payload_type} 0-15"))
     lines += [("a", f"ptime:{capabilities.ptime_ms}"), ("a", agreed.direction)]
-    return Media("audio", local.port, "RTP/AVP", tuple(formats), tuple(lines))
+    lines += agreed.secured.lines() if agreed.secured else ()
+    return Media("audio", local.port, agreed.profile, tuple(formats), tuple(lines))
 
 
 def _refused(media: Media) -> Media:
