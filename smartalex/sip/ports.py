@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import OrderedDict
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -48,16 +49,21 @@ def destination(host: str, port: int) -> tuple[Any, ...]:
 
 @attrs.frozen
 class Bound:
-    """A listening port and what it is bound to, asked for once."""
+    """A listening port and what it is bound to, asked for once.
+
+    `send(data, address)` is the socket's own where there is one: Twisted's looks at the address each time.
+    """
 
     port: Any
     host: str
     number: int
+    send: Callable[[bytes, tuple[Any, ...]], object] | None = None
 
     @classmethod
     def of(cls, port: Any) -> Bound:
         address = port.getHost()
-        return cls(port, _bare(address.host), address.port)
+        sock = getattr(port, "socket", None)
+        return cls(port, _bare(address.host), address.port, sock.sendto if sock else getattr(port, "write", None))
 
 
 class Ports:

@@ -212,11 +212,13 @@ class Transports:
 
     def _send_datagram(self, peer: Peer, data: bytes) -> bool:
         bound = self._ports.towards("udp", peer)
-        if bound is None:
+        if bound is None or bound.send is None:
             self._fail(peer)
             return False
         try:
-            bound.port.write(data, destination(peer.host, peer.port))
+            bound.send(data, destination(peer.host, peer.port))
+        except ConnectionRefusedError:
+            return True  # ICMP's answer to an earlier one, from whomever; transactions' timers decide
         except (OSError, MessageLengthError):
             self.counters.count("sip.send_failed", "udp")
             return False

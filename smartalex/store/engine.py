@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import orjson
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
@@ -20,15 +21,18 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 def open_engine(url: str) -> Engine:
     """`url` as SQLAlchemy writes it."""
-    engine = create_engine(url, json_serializer=to_json)
+    engine = create_engine(url, json_serializer=lambda value: to_json(value).decode())
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _pragmas)
     return engine
 
 
-def to_json(value: Any) -> str:
-    """ASCII; what JSON has no word for becomes text, or is left out where it is a key."""
-    return _ENCODE(value)
+def to_json(value: Any) -> bytes:
+    """One line; what JSON has no word for becomes text, or is left out where it is a key."""
+    try:
+        return orjson.dumps(value, default=str)
+    except TypeError:  # keys of other kinds, bytes of a header that are no UTF-8, numbers beyond 64 bits
+        return _ENCODE(value).encode()
 
 
 _ENCODE = json.JSONEncoder(default=str, skipkeys=True).encode

@@ -64,7 +64,7 @@ class Journal:
 
     def record(self, event: CallEvent) -> None:
         row = (event.call, event.seq, event.at, event.kind, dict(event.fields), dict(event.data))
-        line = self._torn + to_json(row).encode() + b"\n"
+        line = self._torn + to_json(row) + b"\n"
         try:
             self._torn = b"" if os.write(self._file, line) == len(line) else b"\n"
             self._complained = False

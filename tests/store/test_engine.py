@@ -62,4 +62,7 @@ class Opening(StoreCase):
             upgrade(open_engine(f"sqlite:///{path}"))
 
     def test_json_is_ascii_and_never_fails(self) -> None:
-        self.assertEqual(to_json({"é": {1}, (1, 2): 3}), '{"\\u00e9": "{1}"}')
+        self.assertEqual(to_json({"é": {1}}), '{"é":"{1}"}'.encode())
+        self.assertEqual(to_json({"é": {1}, (1, 2): 3}), b'{"\\u00e9": "{1}"}')
+        self.assertEqual(to_json(["\udcff", 1 << 70]), b'["\\udcff", 1180591620717411303424]')
+        self.assertEqual(to_json(("line\nend", float("nan"))).count(b"\n"), 0)
