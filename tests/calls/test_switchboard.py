@@ -81,7 +81,9 @@ class Refusals(ExchangeCase):
         self.refused(self.exchange.dial(codecs="18 101"), 488, "no common codec")
 
     def test_488_for_srtp_which_nobody_agreed_on(self) -> None:
-        self.refused(self.exchange.dial(offer=sdp(4000).replace(b"RTP/AVP", b"RTP/SAVP")), 488, "audio only over RTP/SAVP")
+        self.refused(
+            self.exchange.dial(offer=sdp(4000).replace(b"RTP/AVP", b"RTP/SAVP")), 488, "audio only over RTP/SAVP, and SRTP is off"
+        )
 
     def test_503_at_the_limit_of_the_trunk(self) -> None:
         self.exchange.change(max_calls=1)
