@@ -30,7 +30,9 @@ from smartalex.sip.privacy import Privacy, caller_identity
 from smartalex.sip.session import Session, SessionListener
 from smartalex.sip.stir import NONE, Policy, Verification, decide, phrase
 from smartalex.sip.ua import InviteOptions
+from smartalex.sip.uri import Uri
 from smartalex.tenants.agent import Agent
+from smartalex.tenants.directory import Directory
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Workspace
 
@@ -79,6 +81,7 @@ class Switchboard:
     def __init__(self, admission: Admission, plant: Plant, voices: Voices, records: Records, clock: IReactorTime) -> None:
         self.admission = admission
         self.calls: dict[str, Call] = {}
+        self._views: dict[str, tuple[Directory, tuple[Destination, ...]]] = {}
         self.plane: MediaPlane
         self.address_for: Callable[[Peer], str] = lambda peer: "127.0.0.1"
         self.certificate_names: Callable[[Peer], tuple[str, ...]] = lambda peer: ()
@@ -210,13 +213,20 @@ class Switchboard:
             return
         call = Call(self._plant, session, accepted, caller, record)
         conversation = Conversation(
-            brief_of(accepted, caller), options, control=proxy(call), audio=leg, prompts=self._voices.prompts,
+            brief_of(accepted, caller, self._destinations(accepted.workspace)), options, control=proxy(call), audio=leg, prompts=self._voices.prompts,
             clock=self._clock, counters=self._plant.counters,
         )  # fmt: skip
         call.dial = self.dial
         self.calls[record.id] = call
         self._plant.counters.count("calls.accepted")
         call.start(media, conversation, answer, self._released)
+
+    def _destinations(self, workspace: Workspace) -> tuple[Destination, ...]:
+        """Made once for each directory there is."""
+        known = self._views.get(workspace.id)
+        if known is None or known[0] is not workspace.directory:
+            known = self._views[workspace.id] = workspace.directory, destinations(workspace.directory)
+        return known[1]
 
     def _turn_down(
         self, session: Session, accepted: Accepted, record: CallRecord, error: SmartAlexError, leg: Leg | None
@@ -303,7 +313,8 @@ def caller_of(request: Request) -> Party:
     identity, privacy = caller_identity(request), Privacy.of(request.headers)
     number, name = printable(identity.uri.user_text, 64), printable(identity.display)
     kept = identity.uri.params if identity.uri.scheme == "tel" else tuple(p for p in identity.uri.params if p[0] == "user")
-    uri = attrs.evolve(identity.uri, password=None, params=kept, headers=())
+    of = identity.uri
+    uri = Uri(of.scheme, of.user, None, of.host, of.port, kept, (), of.opaque)
     headers = (("P-Asserted-Identity", str(NameAddr(name, uri))), *privacy.headers())
     diverted = tuple((printable(one.address.uri.user_text, 64), printable(one.reason, 40)) for one in diversions(request.headers))
     return Party(number, name, headers, diverted, privacy.withheld)
@@ -327,7 +338,7 @@ def new_session_id(records: Records) -> int:
     return int.from_bytes(records.tokens(4), "big")
 
 
-def brief_of(accepted: Accepted, caller: Party) -> Brief:
+def brief_of(accepted: Accepted, caller: Party, destinations: tuple[Destination, ...]) -> Brief:
     agent = accepted.agent
     return Brief(
         agent_name=agent.name,
@@ -336,7 +347,7 @@ def brief_of(accepted: Accepted, caller: Party) -> Brief:
         instructions=agent.instructions,
         language=agent.language,
         voice=agent.voice,
-        destinations=destinations(accepted.workspace),
+        destinations=destinations,
         operator=accepted.workspace.directory.operator,
         caller={
             "number": "" if caller.withheld else caller.number,
@@ -346,9 +357,8 @@ def brief_of(accepted: Accepted, caller: Party) -> Brief:
     )
 
 
-def destinations(workspace: Workspace) -> tuple[Destination, ...]:
+def destinations(directory: Directory) -> tuple[Destination, ...]:
     """The directory as an agent may see it: ids and names, never numbers."""
     return tuple(
-        Destination(e.id, e.name, e.kind, e.department, e.aliases, e.pronunciation, e.digit)
-        for e in workspace.directory.extensions
+        Destination(e.id, e.name, e.kind, e.department, e.aliases, e.pronunciation, e.digit) for e in directory.extensions
     )
