@@ -85,18 +85,28 @@ class ISecretStore(Interface):
 
 
 class ICodec(Interface):
-    """One audio codec of an RTP payload format; an instance serves one direction of one leg."""
+    """One audio codec of an RTP payload format; an instance serves one leg, both directions.
 
-    name = Attribute("Encoding name of the RTP/AVP registry: 'PCMU', 'PCMA', 'G722'.")
-    rate = Attribute("Sampling rate of the PCM side in Hz (8000; G.722: 16000).")
-    clock = Attribute("RTP clock in Hz (G.722: 8000 for historical reasons, RFC 3551 4.5.2).")
+    What a provider loads is a class that has the attributes already, so that an offer needs no instance.
+    """
+
+    name = Attribute("Encoding name of the RTP/AVP registry: 'PCMU', 'PCMA', 'G722', 'opus'.")
+    rate = Attribute("Sampling rate of the PCM side in Hz (8000; G.722 and Opus: 16000).")
+    clock = Attribute("RTP clock in Hz (G.722: 8000 for historical reasons, RFC 3551 4.5.2; Opus: 48000).")
+    channels = Attribute("Channels as rtpmap has them: 1; Opus says 2, whatever it carries (RFC 7587 4.1).")
     payload_type = Attribute("Static payload type, or None.")
+    packet_ms = Attribute("Lengths of a packet that it can encode, in milliseconds, ascending.")
+    parameters = Attribute("What we say of it in a=fmtp, '' for nothing.")
+    stateful = Attribute("Whether a payload depends on those before it; if not, encode(a + b) is encode(a) + encode(b).")
 
     def encode(pcm):
-        """s16le PCM of any whole number of samples -> payload bytes."""
+        """s16le PCM to a payload: any whole number of samples, or, where it is stateful, one packet."""
 
     def decode(payload):
-        """payload bytes -> s16le PCM."""
+        """payload bytes -> s16le PCM; b'' for a payload that is none of this codec."""
+
+    def adapt(parameters):
+        """The peer's a=fmtp, '' for none: what it wants to receive."""
 
 
 # ---------------------------------------------------------------------- media

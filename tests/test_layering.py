@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "counters": set(),
     "interfaces": set(),
     "plugins": set(),
-    "media": set(),
+    "media": {"plugins"},
     "tenants": set(),
     "config": set(),
     "sip": set(),

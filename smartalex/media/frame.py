@@ -7,6 +7,9 @@ import attrs
 FRAME_MS = 20
 """Milliseconds of audio in one frame, everywhere."""
 
+PACKET_MS = (10, 20, 30, 40, 50, 60)
+"""Milliseconds of audio in one packet, as peers may want them."""
+
 
 @attrs.frozen
 class AudioFormat:

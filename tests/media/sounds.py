@@ -25,10 +25,10 @@ def noise(ms: int, dbfs: float, seed: int = 1) -> bytes:
     return pcm(np.random.default_rng(seed).normal(0, 32768 * 10 ** (dbfs / 20), ms * 8))
 
 
-def voice(ms: int, dbfs: float = -20.0, pitch_hz: float = 120.0) -> bytes:
+def voice(ms: int, dbfs: float = -20.0, pitch_hz: float = 120.0, rate: int = 8000) -> bytes:
     """Vowels at five syllables a second: harmonics under three formants, with a pitch that moves a little."""
-    time = np.arange(ms * 8) / 8000
-    phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.05 * np.sin(2 * np.pi * 2.3 * time))) / 8000
+    time = np.arange(ms * rate // 1000) / rate
+    phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.05 * np.sin(2 * np.pi * 2.3 * time))) / rate
     formants = ((700, 130, 1.0), (1220, 70, 0.5), (2600, 160, 0.25))
     wave = np.zeros(len(time))
     for n in range(1, int(3600 / pitch_hz)):

@@ -22,3 +22,8 @@ receptionist = LazyProvider(
 play = LazyProvider("IVoiceAgentFactory", "play", "plays a sound in a loop (trunk test)", "smartalex.ai.diagnostics:PlayFactory")
 echo = LazyProvider("IVoiceAgentFactory", "echo", "sends back what it hears (trunk test)", "smartalex.ai.diagnostics:EchoFactory")
 silent = LazyProvider("IVoiceAgentFactory", "silent", "answers and stays silent (load)", "smartalex.ai.diagnostics:SilentFactory")
+
+pcmu = LazyProvider("ICodec", "PCMU", "G.711 mu-law, 8 kHz, 64 kbit/s", "smartalex.media.codecs.g711:PCMU")
+pcma = LazyProvider("ICodec", "PCMA", "G.711 A-law, 8 kHz, 64 kbit/s", "smartalex.media.codecs.g711:PCMA")
+g722 = LazyProvider("ICodec", "G722", "G.722, 16 kHz, 64 kbit/s", "smartalex.media.codecs.g722:G722")
+opus = LazyProvider("ICodec", "opus", "Opus, used at 16 kHz and 24 kbit/s; needs libopus", "smartalex.media.codecs.opus:Opus")

@@ -1,15 +1,24 @@
-"""G.711: PCMU and PCMA by table, exact for all 65,536 inputs to ITU's own reference (14 and 13 bits, one's complement)."""
+"""G.711: PCMU and PCMA, exact for all 65,536 inputs to ITU's own reference (14 and 13 bits, one's complement).
+
+audioop does what it does by that rule, in a tenth of a table's time; its mu-law encoder rounds otherwise.
+"""
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
 from zope.interface import implementer
 
 from smartalex.interfaces import ICodec
+from smartalex.media.frame import PACKET_MS
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.13 on it is the package audioop-lts
+    import audioop
 
 _SAMPLES = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
-_CODES = np.arange(256, dtype=np.int32)
 
 
 def _magnitude(samples: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -29,38 +38,7 @@ def _ulaw_encoder() -> NDArray[np.uint8]:
     return (~(sign | exponent << 4 | mantissa)).astype(np.uint8)
 
 
-def _ulaw_decoder() -> NDArray[np.int16]:
-    inverted = ~_CODES
-    exponent, mantissa = inverted >> 4 & 0x07, inverted & 0x0F
-    magnitude = ((2 * mantissa + 33) << exponent + 2) - 132
-    return np.where(inverted & 0x80, -magnitude, magnitude).astype("<i2")
-
-
-def _alaw_encoder() -> NDArray[np.uint8]:
-    magnitude = _magnitude(_SAMPLES) >> 4
-    exponent = np.maximum(_segment(magnitude) - 4, 0)
-    mantissa = magnitude >> np.maximum(exponent - 1, 0) & 0x0F
-    sign = np.where(_SAMPLES < 0, 0, 0x80)
-    return ((sign | exponent << 4 | mantissa) ^ 0x55).astype(np.uint8)
-
-
-def _alaw_decoder() -> NDArray[np.int16]:
-    plain = _CODES ^ 0x55
-    exponent, mantissa = plain >> 4 & 0x07, plain & 0x0F
-    magnitude = (np.where(exponent > 0, mantissa + 16, mantissa) * 16 + 8) << np.maximum(exponent - 1, 0)
-    return np.where(plain & 0x80, magnitude, -magnitude).astype("<i2")
-
-
-def _encode(table: NDArray[np.uint8], pcm: bytes) -> bytes:
-    return table.take(np.frombuffer(pcm, "<u2")).tobytes()
-
-
-def _decode(table: NDArray[np.int16], payload: bytes) -> bytes:
-    return table.take(np.frombuffer(payload, np.uint8)).tobytes()
-
-
-_ULAW_ENCODER, _ULAW_DECODER = _ulaw_encoder(), _ulaw_decoder()
-_ALAW_ENCODER, _ALAW_DECODER = _alaw_encoder(), _alaw_decoder()
+_ULAW_ENCODER = _ulaw_encoder()
 
 
 @implementer(ICodec)
@@ -69,16 +47,23 @@ class PCMU:
 
     __slots__ = ()
     name = "PCMU"
+    payload_type = 0
     rate = 8000
     clock = 8000
-    payload_type = 0
+    channels = 1
+    packet_ms = PACKET_MS
+    parameters = ""
+    stateful = False
     silence = b"\xff"
 
     def encode(self, pcm: bytes) -> bytes:
-        return _encode(_ULAW_ENCODER, pcm)
+        return _ULAW_ENCODER.take(np.frombuffer(pcm, "<u2")).tobytes()
 
     def decode(self, payload: bytes) -> bytes:
-        return _decode(_ULAW_DECODER, payload)
+        return audioop.ulaw2lin(payload, 2)
+
+    def adapt(self, parameters: str) -> None:
+        pass
 
 
 @implementer(ICodec)
@@ -87,13 +72,20 @@ class PCMA:
 
     __slots__ = ()
     name = "PCMA"
+    payload_type = 8
     rate = 8000
     clock = 8000
-    payload_type = 8
+    channels = 1
+    packet_ms = PACKET_MS
+    parameters = ""
+    stateful = False
     silence = b"\xd5"
 
     def encode(self, pcm: bytes) -> bytes:
-        return _encode(_ALAW_ENCODER, pcm)
+        return audioop.lin2alaw(pcm, 2)
 
     def decode(self, payload: bytes) -> bytes:
-        return _decode(_ALAW_DECODER, payload)
+        return audioop.alaw2lin(payload, 2)
+
+    def adapt(self, parameters: str) -> None:
+        pass
