@@ -112,7 +112,7 @@ class Opus:
         return self._decoded(payload, len(self._heard) // 2, False) if payload else b""
 
     def recover(self, size: int, following: bytes | None = None) -> bytes:
-        """`size` bytes of PCM, a multiple of 2.5 ms, for a lost packet; `following` is the one after it, if it is there already."""
+        """`size` bytes of PCM, a multiple of 2.5 ms, for a lost packet; `following` is the next one, if it is there already."""
         return self._decoded(following, size // 2, following is not None)
 
     def _decoded(self, payload: bytes | None, samples: int, correcting: bool) -> bytes:
