@@ -213,8 +213,8 @@ class Switchboard:
             return
         call = Call(self._plant, session, accepted, caller, record)
         conversation = Conversation(
-            brief_of(accepted, caller, self._destinations(accepted.workspace)), options, control=proxy(call), audio=leg, prompts=self._voices.prompts,
-            clock=self._clock, counters=self._plant.counters,
+            brief_of(accepted, caller, self._destinations(accepted.workspace)), options, control=proxy(call), audio=leg,
+            prompts=self._voices.prompts, clock=self._clock, counters=self._plant.counters,
         )  # fmt: skip
         call.dial = self.dial
         self.calls[record.id] = call
