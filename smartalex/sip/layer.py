@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
@@ -19,6 +20,11 @@ from smartalex.sip.transaction import Action, Input, Kind, State, Transaction, w
 from smartalex.sip.transport import Transports
 
 Key = tuple[str, ...]
+
+MOST_SERVERS = 50_000
+"""Server transactions, most of them answered and waiting for stragglers: beyond so many the oldest wait no longer."""
+
+MOST_PASSED_OVER = 4
 
 
 class Refusal(RemoteError):
@@ -238,7 +244,7 @@ class TransactionLayer:
         self.tap: Callable[[str, bool, Peer, bytes], None] | None = None
         """Sees every message that belongs to a Call-ID: (Call-ID, whether it came in, the peer, the bytes)."""
         self._now = now
-        self._servers: dict[Key, ServerTransaction] = {}
+        self._servers: OrderedDict[Key, ServerTransaction] = OrderedDict()
         self._clients: dict[Key, ClientTransaction] = {}
         self._at: dict[Peer, set[ServerTransaction | ClientTransaction]] = {}  # those on connections
         self._answers = Buckets(5.0, 10.0)
@@ -293,10 +299,20 @@ class TransactionLayer:
                 return
             transaction = ServerTransaction(self, key, message, response_peer(message, peer), peer.host)
             self._servers[key] = transaction
+            if len(self._servers) > MOST_SERVERS:
+                self._make_room()
             self._note(transaction)
             if peer.transport == "tls" and message.via.param("alias") is not None:
                 self.transports.alias(peer, message.via.port or 5061)
             self._hand_up(transaction, message)
+
+    def _make_room(self) -> None:
+        for _ in range(MOST_PASSED_OVER):
+            oldest = next(iter(self._servers.values()))
+            if (oldest.machine.state, Input.WAIT_OVER) in oldest.machine.table:
+                oldest.input(Input.WAIT_OVER)
+                return
+            self._servers.move_to_end(oldest.key)  # not answered yet
 
     def _too_busy(self, invite: Request, peer: Peer) -> None:
         """Without a transaction: whoever asks again gets the same again (RFC 3261 8.2.7)."""

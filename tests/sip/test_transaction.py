@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import product
 from typing import Any
-from unittest import TestCase
+from unittest import TestCase, mock
 
 from twisted.internet.task import Clock
 
 from smartalex.counters import Counters
+from smartalex.sip import layer
 from smartalex.sip.headers import Peer
 from smartalex.sip.layer import ClientTransaction, ServerTransaction, TransactionLayer
 from smartalex.sip.message import Headers, Request, Response, response_to
@@ -402,6 +403,34 @@ class Matching(OnAClock):
             transaction = self.owner.transactions[-1]
             self.assertEqual(transaction.peer, Peer("udp", host, port))
             self.assertEqual(transaction.request.via.received, "192.0.2.9")
+
+
+class Room(OnAClock):
+    """So many transactions and no more wait for stragglers; what is not answered yet is kept."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        bound = mock.patch.object(layer, "MOST_SERVERS", 3)
+        bound.start()
+        self.addCleanup(bound.stop)
+
+    def asked(self, branch: str, *, answered: bool = True) -> ServerTransaction:
+        asking = request("OPTIONS")
+        asking.headers.set("Via", f"SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK{branch}")
+        self.layer.receive(asking.to_bytes(), Peer("udp", "192.0.2.1", 5060))
+        transaction = self.owner.transactions[-1]
+        if answered:
+            transaction.respond(response_to(transaction.request, 200, to_tag="t"))
+        return transaction
+
+    def test_the_oldest_that_is_answered_goes_first(self) -> None:
+        waiting = self.asked("a", answered=False)
+        answered = [self.asked(branch) for branch in "bcdefg"]
+        self.assertEqual(len(self.layer), 3)
+        self.assertEqual([one.machine.state is State.TERMINATED for one in answered], [True, True, True, True, False, False])
+        self.assertIs(waiting.machine.state, State.TRYING)
+        self.run_for(33)
+        self.assertEqual((len(self.layer), self.timers.pending()), (1, 0))
 
 
 class Refusing(OnAClock):
