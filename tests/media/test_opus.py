@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from smartalex.media.codecs import registry
 from tests.media.sounds import voice
 
-HERE = "opus" in registry.usable()
+HERE = bool(registry.usable(["opus"]))
 SPEECH = voice(2000, rate=16000)
 
 

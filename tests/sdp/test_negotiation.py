@@ -16,7 +16,8 @@ PIECES = (
     """
 m=audio 4000 RTP/AVP 0 8 101|m=audio 4000 RTP/AVP 300 -1 x|m=audio 9 RTP/SAVP 0|m=audio 0 RTP/AVP 0|m=video 1 RTP/AVP 31
 c=IN IP4 0.0.0.0|c=IN IP6 ::1|c=x|a=rtpmap:101 telephone-event/8000|a=rtpmap:0 PCMU/8000|a=rtpmap:x|a=rtpmap:999999 A/1
-a=ptime:99|a=inactive|a=sendonly|b=AS:64
+a=ptime:99|a=inactive|a=sendonly|b=AS:64|m=audio 4000 RTP/AVP 9 13 96 97|a=rtpmap:96 opus/48000/2
+a=rtpmap:97 telephone-event/48000|a=fmtp:96 maxplaybackrate=16000|a=fmtp:x|a=maxptime:30
 """.strip()
     .replace("\n", "|")
     .split("|")
@@ -134,7 +135,7 @@ class Offering(TestCase):
     def test_our_offer_answered_by_ourselves(self) -> None:
         theirs, body = answer(parse(offer(OURS, LOCAL)), Capabilities(("PCMA",)), Local("192.0.2.5", 6000, 1, 1))
         self.assertEqual((theirs.remote_address, theirs.remote_port), ("198.51.100.7", 10002))
-        self.assertEqual(accept(parse(body), OURS), Agreed("PCMA", 8, 101, "192.0.2.5", 6000, 20, "sendrecv", held=False))
+        self.assertEqual(accept(parse(body), OURS), Agreed("PCMA", 8, 101, "192.0.2.5", 6000, noise_payload_type=13))
 
     def test_an_offer_without_dtmf(self) -> None:
         self.assertNotIn(b"telephone-event", offer(Capabilities(("PCMU",), dtmf=False), LOCAL))

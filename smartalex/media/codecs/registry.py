@@ -26,15 +26,23 @@ def known() -> tuple[str, ...]:
 
 
 @cache
+def _loaded(name: str) -> tuple[Any, str]:
+    """The class, or None and why; looking for a library that is not there takes long, and is done once."""
+    provider = _providers().get(name)
+    if provider is None:
+        return None, f"there is no codec {name!r}; known are {', '.join(known())}"
+    try:
+        return provider.load(), ""
+    except ImportError as error:
+        return None, f"codec {provider.name} cannot be used: {error}"
+
+
 def find(name: str) -> Any:
     """The class (ICodec) of this name, in whatever case; raises ConfigurationError where there is none that can be used."""
-    provider = _providers().get(name.upper())
-    if provider is None:
-        raise ConfigurationError(f"there is no codec {name!r}; known are {', '.join(known())}")
-    try:
-        return provider.load()
-    except ImportError as error:
-        raise ConfigurationError(f"codec {provider.name} cannot be used: {error}") from None
+    codec, why = _loaded(name.upper())
+    if codec is None:
+        raise ConfigurationError(why)
+    return codec
 
 
 def proper(names: Iterable[str]) -> tuple[str, ...]:
@@ -42,14 +50,6 @@ def proper(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(find(name).name for name in names))
 
 
-def usable() -> tuple[str, ...]:
-    """The names of all whose library is there."""
-    return tuple(name for name in known() if _loads(name))
-
-
-def _loads(name: str) -> bool:
-    try:
-        find(name)
-    except ConfigurationError:
-        return False
-    return True
+def usable(names: Iterable[str] | None = None) -> tuple[Any, ...]:
+    """The classes of those of `names`, of all by default, whose library is there."""
+    return tuple(codec for codec, _ in (_loaded(name.upper()) for name in (known() if names is None else names)) if codec)
