@@ -19,9 +19,7 @@ from smartalex.sip.timers import TIMEOUT, Timer, TimerQueue
 from smartalex.sip.transaction import Action, Input, Kind, State, Transaction, wait_s
 from smartalex.sip.transport import Transports
 
-Key = tuple[str, ...]
-
-MOST_SERVERS = 50_000
+MOST_SERVERS = 16_000
 """Server transactions, most of them answered and waiting for stragglers: beyond so many the oldest wait no longer."""
 
 MOST_PASSED_OVER = 4
@@ -101,7 +99,7 @@ class _Timed:
                 self.timeout.cancel()
         elif action is Action.START_WAIT:
             seconds = wait_s(self.machine.kind, self.machine.state, self.machine.reliable)
-            self.wait = self.layer.timers.call_later(seconds, self.input, Input.WAIT_OVER)
+            self.wait = self.layer.timers.call_later(seconds, _wait_over, self)
         else:
             self.act(action)
 
@@ -114,12 +112,17 @@ class _Timed:
                 timer.cancel()
 
 
+def _wait_over(transaction: _Timed) -> None:
+    """A function of its own: thousands of transactions wait at any time, and a bound method is 64 bytes."""
+    transaction.input(Input.WAIT_OVER)
+
+
 class ServerTransaction(_Timed):
     """`respond` sends; `on_ack` (INVITE, 2xx retransmitted branch) and `on_failed` are the user's."""
 
     __slots__ = ("_listens", "call_id", "host", "key", "number", "on_failed", "request", "response", "user")
 
-    def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer, host: str) -> None:
+    def __init__(self, layer: TransactionLayer, key: str, request: Request, peer: Peer, host: str) -> None:
         """`host` is whom it is counted against."""
         kind = Kind.INVITE_SERVER if request.method == "INVITE" else Kind.SERVER
         super().__init__(layer, kind, peer)
@@ -174,7 +177,9 @@ class ClientTransaction(_Timed):
 
     __slots__ = ("data", "key", "on_failed", "on_response", "request", "response", "smaller")
 
-    def __init__(self, layer: TransactionLayer, key: Key, request: Request, peer: Peer, smaller: Peer | None = None) -> None:
+    def __init__(
+        self, layer: TransactionLayer, key: tuple[str, str], request: Request, peer: Peer, smaller: Peer | None = None
+    ) -> None:
         """`smaller` is where a datagram would go, for a request that is too large for one."""
         super().__init__(layer, Kind.INVITE_CLIENT if request.method == "INVITE" else Kind.CLIENT, peer)
         self.key = key
@@ -244,8 +249,8 @@ class TransactionLayer:
         self.tap: Callable[[str, bool, Peer, bytes], None] | None = None
         """Sees every message that belongs to a Call-ID: (Call-ID, whether it came in, the peer, the bytes)."""
         self._now = now
-        self._servers: OrderedDict[Key, ServerTransaction] = OrderedDict()
-        self._clients: dict[Key, ClientTransaction] = {}
+        self._servers: OrderedDict[str, ServerTransaction] = OrderedDict()
+        self._clients: dict[tuple[str, str], ClientTransaction] = {}
         self._at: dict[Peer, set[ServerTransaction | ClientTransaction]] = {}  # those on connections
         self._answers = Buckets(5.0, 10.0)
         self.overload = Overload()
@@ -386,7 +391,7 @@ class TransactionLayer:
 
     def find_invite(self, cancel: Request) -> ServerTransaction | None:
         """The INVITE transaction a CANCEL means (RFC 3261 9.2)."""
-        return self._servers.get((*server_key(cancel)[:-1], "INVITE"))
+        return self._servers.get(server_key(cancel, "INVITE"))
 
     def peer_failed(self, peer: Peer) -> None:
         if peer.transport == "udp":
@@ -429,14 +434,14 @@ class TransactionLayer:
 KNOWN = frozenset("INVITE ACK BYE CANCEL OPTIONS REFER NOTIFY REGISTER INFO UPDATE PRACK MESSAGE SUBSCRIBE PUBLISH".split())
 
 
-def server_key(request: Request) -> Key:
-    """RFC 3261 17.2.3; an ACK matches its INVITE. Without the cookie the parts RFC 2543 matched by."""
+def server_key(request: Request, method: str = "") -> str:
+    """RFC 3261 17.2.3; an ACK matches its INVITE. Without the cookie what RFC 2543 matched by.  `method`: instead of its own."""
     via = request.via
-    method = "INVITE" if request.method == "ACK" else request.method
+    method = method or ("INVITE" if request.method == "ACK" else request.method)
     if via.branch.startswith(COOKIE) and len(via.branch) > len(COOKIE):
-        return via.branch, via.sent_by.lower(), method
+        return f"{method}\n{via.branch}\n{via.sent_by.lower()}"
     ids = request.uri, request.from_.tag or "", request.call_id, str(request.cseq.number)
-    return "2543", *ids, via.sent_by.lower(), via.branch, method
+    return "\n".join((method, "2543", *ids, via.sent_by.lower(), via.branch))
 
 
 def stamp_via(request: Request, peer: Peer) -> None:
