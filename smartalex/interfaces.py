@@ -128,18 +128,24 @@ class IMediaSink(Interface):
 class IAudioOut(Interface):
     """The playing half of a leg, as much as an agent needs of it."""
 
-    rate = Attribute("Sampling rate in Hz that `play` expects.")
-    played_ms = Attribute("Milliseconds of queued audio that really left on the wire since the leg was opened.")
+    rate = Attribute("Sampling rate of the call's codec in Hz; it may change with a re-INVITE.")
+    played_ms = Attribute("Milliseconds of queued audio, to the sample, that really left on the wire since the leg was opened.")
     queued_ms = Attribute("Milliseconds accepted and not yet sent.")
 
-    def play(pcm):
-        """Queue s16le PCM of any length; encoded now, sent one frame each 20 ms."""
+    def play(pcm, rate=0):
+        """Queue s16le PCM of any length at `rate` Hz (0: the leg's), up to 120 s; taken in by and by, sent as time goes on."""
 
     def play_clip(clip, loop=False):
-        """Queue a Clip through its per-codec cache; `loop` repeats it until `flush`."""
+        """Queue a Clip of any rate through its cache; `loop` repeats it, without a seam, until `flush`."""
+
+    def expect(more):
+        """True: what is played from now on is one whole, whose end is told by False.
+
+        Until then a part of a packet waits for the rest, and silence in between is counted as dry.
+        """
 
     def flush():
-        """Drop what is queued, to the frame; returns the milliseconds dropped."""
+        """Drop what is queued, to the packet; returns the milliseconds dropped."""
 
     def pause():
         """Stop sending queued audio (silence goes out instead) and keep it."""

@@ -16,13 +16,13 @@ from zope.interface import implementer
 from smartalex.counters import Counters
 from smartalex.errors import RemoteError
 from smartalex.interfaces import IMediaSink, ISynthesisConsumer, ISynthesizer
+from smartalex.media.codecs import registry
 from smartalex.media.frame import PCM8K
 from smartalex.media.resample import resample
 from smartalex.phone.pbx import PLANS, Notify, Plan
 from smartalex.phone.recorder import Recorder
 from smartalex.phone.report import Result
 from smartalex.phone.script import Item, Script
-from smartalex.rtp.leg import CODECS
 from smartalex.rtp.plane import Leg, MediaParams, MediaPlane, PlaneOptions
 from smartalex.sdp import negotiation
 from smartalex.sdp.description import SessionDescription
@@ -36,7 +36,7 @@ from smartalex.sip.transport import Transports
 from smartalex.sip.ua import InviteOptions, UserAgent, UserAgentOptions
 from smartalex.sip.uri import Uri
 
-SPEAKS = tuple(CODECS)
+SPEAKS = tuple(codec.name for codec in registry.usable())
 """Codecs by encoding name, as this phone offers them."""
 
 

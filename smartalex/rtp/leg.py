@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 from zope.interface import implementer
 
-from smartalex.errors import LocalError
 from smartalex.interfaces import IAudioOut, ICodec
-from smartalex.media.codecs.g711 import PCMA, PCMU
+from smartalex.media.codecs import registry
+from smartalex.media.codecs.g711 import PCMU
 from smartalex.media.frame import FRAME_MS, Clip
 from smartalex.rtp.hearing import CONCEALED, NOTHING, Hearing
 from smartalex.rtp.packet import HEADER_BYTES
@@ -20,9 +20,7 @@ from smartalex.rtp.receiver import Address, Press, Receiver
 from smartalex.rtp.rtcp import RtcpSession
 from smartalex.rtp.sender import Sender
 
-__all__ = ["CODECS", "CONCEALED", "NOTHING", "Address", "Leg", "LegStats", "MediaParams"]
-
-CODECS: dict[str, Callable[[], ICodec]] = {"PCMU": PCMU, "PCMA": PCMA}
+__all__ = ["CONCEALED", "NOTHING", "Address", "Leg", "LegStats", "MediaParams"]
 
 NETWORK_MS = 30
 """Taken for the way through the network as long as no RTCP has told."""
@@ -30,13 +28,19 @@ NETWORK_MS = 30
 
 @attrs.frozen
 class MediaParams:
-    """What signalling has agreed; `send` False while the peer holds us."""
+    """What signalling has agreed; `send` False while the peer holds us.
+
+    `ptime_ms` is how long the packets are to be that we send, `parameters` the codec's a=fmtp, both as the peer wants them.
+    """
 
     codec: str = "PCMU"
     payload_type: int = 0
     dtmf_payload_type: int | None = None
     ptime_ms: int = FRAME_MS
     send: bool = True
+    parameters: str = ""
+    dtmf_clock: int = 8000
+    noise_payload_type: int | None = None
 
 
 @attrs.frozen
@@ -44,7 +48,7 @@ class LegStats:
     """Counted over the leg's life; times are seconds since it was opened.  None: nothing came, or nobody told.
 
     `lost` never arrived, `late` arrived too late; `remote_*` is how the peer receives us (RTCP), its loss
-    over the last reporting interval.
+    over the last reporting interval.  `dry_ms` is silence within what an agent said because its audio came too late.
     """
 
     packets_sent: int
@@ -63,6 +67,8 @@ class LegStats:
     remote_loss_pct: float | None = None
     remote_jitter_ms: float | None = None
     rtt_ms: float | None = None
+    dry_ms: int = 0
+    dry_times: int = 0
 
 
 @implementer(IAudioOut)
@@ -101,45 +107,49 @@ class Leg:
 
     def set_remote(self, address: str, port: int, params: MediaParams) -> None:
         """Send there from now on, and take packets from there (`Receiver.expect`)."""
-        if params.codec not in CODECS:
-            raise LocalError(f"no codec {params.codec}")
-        if params.codec != self._codec.name:
-            self._change_codec(CODECS[params.codec]())
+        self.adopt(params)
         self.receiver.configure(params.payload_type, params.dtmf_payload_type)
         self._pressed(self.receiver.expect(address, port))
         send = params.send and self.receiver.remote is not None and not self.closed
-        self.sender.configure(params.payload_type, params.dtmf_payload_type, send=send)
+        self.sender.configure(params.payload_type, params.dtmf_payload_type, send=send, keys_clock=params.dtmf_clock)
         if not self._started and not self.closed:
             self._started = True
             self.on_started(self)
 
-    def _change_codec(self, codec: ICodec) -> None:
-        self._codec = codec
-        self.sender.change_codec(codec)
-        self.hearing.change(codec)
+    def adopt(self, params: MediaParams) -> None:
+        """Speak this codec in such packets from now on, wherever the peer is; LocalError where there is no such codec."""
+        codec = self._codec
+        if params.codec != codec.name:
+            codec = self._codec = registry.find(params.codec)()
+            self.hearing.change(codec)
+        codec.adapt(params.parameters)
+        self.sender.change(codec, params.ptime_ms)
 
-    def play(self, pcm: bytes) -> None:
-        self.sender.play(pcm)
+    def play(self, pcm: bytes, rate: int = 0) -> None:
+        self.sender.playback.play(pcm, rate)
 
     def play_clip(self, clip: Clip, loop: bool = False) -> None:
-        self.sender.play_clip(clip, loop)
+        self.sender.playback.play_clip(clip, loop)
 
-    def flush(self) -> int:
-        return self.sender.flush()
+    def expect(self, more: bool) -> None:
+        self.sender.playback.expect(more)
+
+    def flush(self) -> float:
+        return self.sender.playback.flush()
 
     def pause(self) -> None:
-        self.sender.pause()
+        self.sender.playback.pause()
 
     def resume(self) -> None:
-        self.sender.resume()
+        self.sender.playback.resume()
 
     @property
-    def played_ms(self) -> int:
-        return self.sender.played_frames * FRAME_MS
+    def played_ms(self) -> float:
+        return self.sender.playback.played_ms
 
     @property
-    def queued_ms(self) -> int:
-        return self.sender.queued_ms
+    def queued_ms(self) -> float:
+        return self.sender.playback.queued_ms
 
     def send_dtmf(self, digits: str, ms: int = 160) -> None:
         """RFC 4733 events with 100 ms between digits; nothing when the peer did not offer them.
@@ -157,9 +167,10 @@ class Leg:
         return LegStats(
             sender.packets, received, lost, hearing.jitter.late, hearing.concealed, receiver.strangers, receiver.malformed,
             round(source.jitter / 8, 2) if source else 0.0, round(receiver.first_at - since, 3) if received else None,
-            round(receiver.last_at - since, 3) if received else None, self.played_ms,
+            round(receiver.last_at - since, 3) if received else None, int(self.played_ms),
             round(mos(r_factor(100 * missed / max(1, received + missed), delay_ms, self._codec.name)), 2),
             rtcp.remote_lost, _rounded(rtcp.remote_loss_pct), _rounded(rtcp.remote_jitter_ms), _rounded(rtcp.rtt_ms),
+            sender.playback.dry_ms, sender.playback.dry_times,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -196,10 +207,10 @@ class Leg:
             self.on_pressed(self, *press)
 
     def tick(self) -> None:
-        """Once in 20 ms: one packet goes out; a key press whose end was lost comes to its end."""
+        """Once in 20 ms: the packet that is due goes out; a key press whose end was lost comes to its end."""
         sender = self.sender
         packet = sender.packet()
-        if packet is not None:
+        while packet is not None:
             try:
                 self._socket.sendto(packet, self.receiver.remote)  # type: ignore[arg-type]
             except OSError:
@@ -207,6 +218,7 @@ class Leg:
             else:
                 sender.packets += 1
                 sender.octets += len(packet) - HEADER_BYTES
+            packet = sender.packet() if sender.more else None
         pressed = self.receiver.tick()
         if pressed is not None:
             self.on_pressed(self, *pressed)

@@ -12,9 +12,6 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from smartalex.counters import Counters
-from smartalex.media.codecs.g711 import PCMU
-from smartalex.media.frame import Clip
-from smartalex.rtp import sender
 from smartalex.rtp.plane import MediaParams, MediaPlane, PlaneOptions
 from smartalex.rtp.reader import MOST_READS, Reader, Shared
 from tests.media.sounds import voice
@@ -91,14 +88,3 @@ class Polling(TestCase):
             reader.poll()
         self.assertEqual(arrivals[0], 5.0)
         self.assertApproximates(arrivals[1], time.time(), 3600)
-
-
-class ClipCache(TestCase):
-    def test_a_clip_is_encoded_once_for_each_codec_and_forgotten_with_it(self) -> None:
-        clip = Clip(voice(100))
-        first = sender.frames_of(clip, PCMU())
-        self.assertIs(sender.frames_of(clip, PCMU()), first)
-        self.assertEqual(b"".join(first), PCMU().encode(clip.pcm))
-        before = len(sender._encoded)
-        del clip
-        self.assertEqual(len(sender._encoded), before - 1)
