@@ -41,8 +41,8 @@ class Playback:
     """
 
     __slots__ = (
-        "_begun_ms", "_blank", "_chunk", "_clip", "_codec", "_encodes_late", "_gap_ms", "_gate", "_intake", "_loop", "_loop_at",
-        "_ms", "_odd", "_open", "_partial", "_per_ms", "_played_ms", "_queue", "_resampler", "_taken", "_waited_ms",
+        "_begun_ms", "_blank", "_chunk", "_clip", "_codec", "_encodes_late", "_gap_ms", "_gate", "_held_ms", "_intake", "_loop",
+        "_loop_at", "_ms", "_odd", "_open", "_partial", "_per_ms", "_played_ms", "_queue", "_resampler", "_taken", "_waited_ms",
         "dry_ms", "dry_times", "overflow_ms",
     )  # fmt: skip
 
@@ -53,7 +53,7 @@ class Playback:
         self._resampler: tuple[int, Resampler] | None = None
         self._partial = self._odd = b""
         self._taken = 0
-        self._played_ms = self._begun_ms = 0.0
+        self._played_ms = self._begun_ms = self._held_ms = 0.0
         self._gate = self._gap_ms = self._waited_ms = 0
         self._open = False
         self._clip: Clip | None = None
@@ -129,6 +129,7 @@ class Playback:
         self._intake.clear()
         self._partial = self._odd = self._loop = b""
         self._resampler = None
+        self._held_ms = 0.0
         self._gate = self._gap_ms = 0
         self._open = False
         return dropped
@@ -145,7 +146,7 @@ class Playback:
 
     @property
     def queued_ms(self) -> float:
-        waiting = len(self._queue) * self._ms + len(self._partial) / self._per_ms
+        waiting = len(self._queue) * self._ms + len(self._partial) / self._per_ms + self._held_ms
         return waiting + sum(len(pcm) * 500 / rate for rate, pcm in self._intake if rate) if self._intake else waiting
 
     # ------------------------------------------------------------------ for each packet
@@ -157,6 +158,13 @@ class Playback:
         if self._queue and not self._gate:
             self._taken += 1
             data = self._queue.popleft()
+        elif self._loop and not self._gate and not self._open and not self._partial:
+            at = self._loop_at
+            data = self._loop[at : at + self._chunk]
+            self._loop_at = at + self._chunk
+            self._taken += 1
+            if len(data) < self._chunk:
+                data = self._seam(data)
         else:
             data = self._other()
         return self._codec.encode(data) if self._encodes_late else data
@@ -170,35 +178,32 @@ class Playback:
         if self._gate & _PAUSED:
             return self._blank
         if not self._open:
-            if self._partial:
-                return self._filled_up()
-            return self._next_of_loop() if self._loop else self._blank
+            if self._resampler is not None:
+                self._end_of_stream()
+            return self._last() if self._partial or self._queue else self._blank
         self._waited_ms = self._waited_ms + self._ms if self._queue or self._partial else 0
         if self._waited_ms > PATIENCE_MS:
             self._open_gate()
-            if not self._queue:
-                return self._filled_up()
-            self._taken += 1
-            return self._queue.popleft()
+            return self._last()
         self._gate |= _GATHERING
         if self.played_ms > self._begun_ms:
             self._gap_ms += self._ms
-        return self._next_of_loop() if self._loop and not self._partial and not self._queue else self._blank
+        return self._blank
 
-    def _filled_up(self) -> bytes:
-        """The last part of a packet, with silence behind it."""
+    def _last(self) -> bytes:
+        """What is left of what was queued, filled up with silence."""
+        if self._queue:
+            self._taken += 1
+            return self._queue.popleft()
         part, self._partial = self._partial, b""
         self._played_ms += len(part) / self._per_ms
         return part + self._blank[len(part) :]
 
-    def _next_of_loop(self) -> bytes:
-        loop, at, chunk = self._loop, self._loop_at, self._chunk
-        data = loop[at : at + chunk]
-        self._loop_at = at + chunk
-        while len(data) < chunk:
-            self._loop_at = chunk - len(data)
-            data += loop[: self._loop_at]
-        self._taken += 1
+    def _seam(self, data: bytes) -> bytes:
+        """The loop's end, and its beginning once more."""
+        while len(data) < self._chunk:
+            self._loop_at = self._chunk - len(data)
+            data += self._loop[: self._loop_at]
         return data
 
     def _open_gate(self) -> None:
@@ -243,13 +248,20 @@ class Playback:
         elif self._resampler is None or self._resampler[0] != rate:
             self._end_of_stream()
             self._resampler = rate, Resampler(rate, self._codec.rate)
-        self._add(self._resampler[1].process(bytes(pcm[:size])) if self._resampler else bytes(pcm[:size]))
+        if self._resampler is None:
+            self._add(bytes(pcm[:size]))
+            return
+        made = self._resampler[1].process(bytes(pcm[:size]))
+        self._held_ms += min(len(pcm), size) * 500 / rate - len(made) * 500 / self._codec.rate
+        self._add(made)
 
     def _end_of_stream(self) -> None:
         """What the resampler holds back has no more to wait for."""
         if self._resampler is not None:
             rest, self._resampler = self._resampler[1].finish(), None
-            self._add(rest)
+            wanted = round(self._held_ms * self._codec.rate / 1000) * 2
+            self._held_ms = 0.0
+            self._add(rest[:wanted])
 
     def _add(self, pcm: bytes) -> None:
         """PCM of any length at the codec's rate."""
