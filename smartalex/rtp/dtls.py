@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from smartalex.rtp.srtp import SrtpKeys
 
 Address = tuple[str, int] | tuple[str, int, int, int]
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 SUITES = {
     b"SRTP_AEAD_AES_256_GCM": ("AEAD_AES_256_GCM", 32, 12),
@@ -44,7 +45,7 @@ MOST_OCTETS = 64 * 1024
 MOST_AFTERWARDS = 64
 """Datagrams looked into after the end of a handshake: a last flight that was lost is asked for so."""
 
-LIMIT_S = 20.0
+LIMIT_S = 10.0
 ATTEMPTS = 20
 """Keys are to be there in this time, whatever has failed meanwhile, so many handshakes at most."""
 
@@ -52,6 +53,7 @@ UNPROVED = "the certificate has another fingerprint"
 
 _HEADER = 13
 _KINDS = range(20, 26)
+_ALERT = 21
 
 
 def is_dtls(first: int) -> bool:
@@ -78,28 +80,37 @@ class Identity:
         builder = builder.not_valid_before(today - timedelta(days=1)).not_valid_after(today + timedelta(days=3650))
         certificate = builder.sign(key, hashes.SHA256())
         self.sha256: bytes = certificate.fingerprint(hashes.SHA256())
-        self.context = SSL.Context(SSL.DTLS_METHOD)
-        self.context.use_certificate(certificate)
-        self.context.use_privatekey(key)
-        self.context.set_min_proto_version(DTLS_1_2)
-        self.context.set_cipher_list(CIPHERS)
-        self.context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
-        self.context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        self.context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)  # the fingerprint proves it
-        self.context.set_tlsext_use_srtp(b":".join(SUITES))
+        self.context = context_of(certificate, key)
+
+
+def context_of(certificate: x509.Certificate, key: PrivateKey) -> SSL.Context:
+    """DTLS 1.2 with SRTP; what the peer shows is looked at by `DtlsEndpoint`, since no authority vouches for it."""
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.use_certificate(certificate)
+    context.use_privatekey(key)
+    context.set_min_proto_version(DTLS_1_2)
+    context.set_cipher_list(CIPHERS)
+    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
+    context.set_tlsext_use_srtp(b":".join(SUITES))
+    return context
 
 
 class DtlsEndpoint:
-    """Sans-IO: datagrams in, datagrams out.  In the end `keys` are there, or `failed` says why not."""
+    """Sans-IO: datagrams in, datagrams out.  In the end `keys` are there, or `failed` says why not.
 
-    __slots__ = ("_afterwards", "_connection", "_octets", "_peer", "failed", "keys")
+    `alert` is what an alert in clear said, which anybody can forge and which ends nothing.
+    """
+
+    __slots__ = ("_afterwards", "_connection", "_octets", "_peer", "alert", "failed", "keys")
 
     def __init__(self, context: SSL.Context, peer: DtlsPeer) -> None:
         self._peer = peer
         self._octets = 0
         self._afterwards = MOST_AFTERWARDS
         self.keys: SrtpKeys | None = None
-        self.failed = ""
+        self.failed = self.alert = ""
         self._connection = SSL.Connection(context, None)
         self._connection.set_ciphertext_mtu(MTU)
         if peer.active:
@@ -127,7 +138,8 @@ class DtlsEndpoint:
 
     def received(self, data: bytes) -> list[bytes]:
         """The answers to one datagram; what is none of DTLS is passed over."""
-        if self.failed or not _whole(data):
+        records = list(_records(data))
+        if self.failed or not records or sum(map(len, records)) != len(data):
             return []
         self._octets += len(data)
         if self.keys is not None:
@@ -135,8 +147,18 @@ class DtlsEndpoint:
         if self._octets > MOST_OCTETS:
             self.failed = "too long a handshake"
             return []
-        self._connection.bio_write(data)
+        believed = [record for record in records if not self._alerted(record)]
+        if not believed:
+            return []
+        self._connection.bio_write(b"".join(believed))
         return self._step()
+
+    def _alerted(self, record: bytes) -> bool:
+        """Whether it is an alert that nothing vouches for (RFC 6347 4.1.2.7)."""
+        if record[0] != _ALERT or record[3:5] != b"\0\0":
+            return False
+        self.alert = f"the peer refuses the handshake (alert {record[-1]})"
+        return True
 
     def timed_out(self) -> list[bytes]:
         """The last flight once more."""
@@ -303,7 +325,9 @@ class Handshake:
 
     def _too_late(self) -> None:
         self._deadline = None
-        self._give_up(self._why or ("no handshake in time" if self._endpoint.begun else "the peer answers no handshake"))
+        endpoint = self._endpoint
+        silent = "no handshake in time" if endpoint.begun else "the peer answers no handshake"
+        self._give_up(endpoint.alert or self._why or silent)
 
     def _give_up(self, why: str) -> None:
         failed = self.failed
@@ -324,10 +348,6 @@ def _records(data: bytes) -> Iterator[bytes]:
             return
         yield data[at:end]
         at = end
-
-
-def _whole(data: bytes) -> bool:
-    return sum(map(len, _records(data))) == len(data) > 0
 
 
 def _why(error: SSL.Error) -> str:
