@@ -234,7 +234,8 @@ class Handshake:
     """An endpoint over a leg's socket: `send` gets datagrams, `done` the keys and who they are shared with.
 
     When we begin, only the `signalled` address is spoken with.  Otherwise, where `symmetric`, whoever begins may be behind
-    a NAT: the first comer is, until it fails or the signalled address comes.  `failed` gets the reason, once.
+    a NAT: the first comer is, until it fails or the signalled address comes.  `failed` gets the reason, once.  `stop` cuts
+    every way back; of a handshake that was done nothing is left after `LIMIT_S`.
     """
 
     __slots__ = (
@@ -250,22 +251,22 @@ class Handshake:
         self._why = ""
         self._alarm: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
+        self._endpoint: DtlsEndpoint | None = None
         self.peer = peer
         self.symmetric = True
-        self.send: Callable[[bytes, Address], None] = lambda data, address: None
-        self.done: Callable[[SrtpKeys, Address], None] = lambda keys, address: None
-        self.failed: Callable[[str], None] = lambda why: None
-        self._endpoint = DtlsEndpoint(context, peer)
+        self.send: Callable[[bytes, Address], None] = _nothing
+        self.done: Callable[[SrtpKeys, Address], None] = _nothing
+        self.failed: Callable[[str], None] = _nothing
 
     def start(self) -> None:
-        self._deadline = self._clock.callLater(LIMIT_S, self._too_late)
-        self._advance(self._endpoint.start())
+        self._deadline = self._clock.callLater(LIMIT_S, self._time_is_up)
+        self._begin(self._signalled)
 
     def stop(self) -> None:
         for alarm in (self._alarm, self._deadline):
             if alarm is not None:
                 alarm.cancel()
-        self._alarm = self._deadline = None
+        self._alarm = self._deadline = self._endpoint = None
         self.send = self.done = self.failed = _nothing
 
     def serves(self, peer: DtlsPeer, signalled: Address) -> bool:
@@ -274,32 +275,39 @@ class Handshake:
 
     def received(self, data: bytes, address: Address) -> bool:
         """One datagram; False when it comes from somebody who is not spoken with."""
-        if address != self._address and not self._turned_to(address):
-            return False
-        if not self._endpoint.failed:
-            self._advance(self._endpoint.received(data))
+        if address != self._address:
+            if not self._open_to(address):
+                return False
+            self._begin(address)
+        if self._endpoint is not None:
+            self._advance(self._endpoint, self._endpoint.received(data))
         return True
 
-    def _turned_to(self, address: Address) -> bool:
-        if self.peer.active or not self.symmetric or self._endpoint.keys is not None or self._deadline is None:
-            return False
-        if self._endpoint.begun and address != self._signalled:
-            return False
-        self._address = address
-        self._endpoint = DtlsEndpoint(self._context, self.peer)
-        return True
-
-    def _advance(self, datagrams: list[bytes]) -> None:
+    def _open_to(self, address: Address) -> bool:
         endpoint = self._endpoint
+        if endpoint is None or endpoint.keys is not None or self.peer.active or not self.symmetric:
+            return False
+        return not endpoint.begun or address == self._signalled
+
+    def _begin(self, address: Address) -> None:
+        self._address = address
+        self._endpoint = endpoint = DtlsEndpoint(self._context, self.peer)
+        self._advance(endpoint, endpoint.start())
+
+    def _advance(self, endpoint: DtlsEndpoint, datagrams: list[bytes]) -> None:
         for datagram in datagrams:
             self.send(datagram, self._address)
-        if self._deadline is not None and endpoint.keys is not None:
-            self._deadline.cancel()
-            self._deadline = None
-            self.done(endpoint.keys, self._address)
-        elif self._deadline is not None and endpoint.failed:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        seconds = endpoint.timeout_s
+        if seconds is not None:
+            self._alarm = self._clock.callLater(seconds, self._timed_out)
+        elif endpoint.failed:
             self._again(endpoint.failed)
-        self._wait()
+        elif endpoint.keys is not None:
+            done, self.done = self.done, _nothing
+            done(endpoint.keys, self._address)
 
     def _again(self, why: str) -> None:
         """Anybody who can forge an address can make a handshake fail, but nobody can end one as the peer would."""
@@ -307,25 +315,20 @@ class Handshake:
         self._attempts -= 1
         if self._attempts == 0 or (why == UNPROVED and self._address == self._signalled):
             self._give_up(why)
-            return
-        self._address = self._signalled
-        self._endpoint = DtlsEndpoint(self._context, self.peer)
-        for datagram in self._endpoint.start():
-            self.send(datagram, self._address)
-
-    def _wait(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        seconds = self._endpoint.timeout_s if self._deadline is not None else None
-        self._alarm = None if seconds is None else self._clock.callLater(seconds, self._timed_out)
+        else:
+            self._begin(self._signalled)
 
     def _timed_out(self) -> None:
         self._alarm = None
-        self._advance(self._endpoint.timed_out())
+        if self._endpoint is not None:
+            self._advance(self._endpoint, self._endpoint.timed_out())
 
-    def _too_late(self) -> None:
-        self._deadline = None
-        endpoint = self._endpoint
+    def _time_is_up(self) -> None:
+        """For the handshake, or, where it was done long since, for what is kept to say its end again."""
+        self._deadline, endpoint = None, self._endpoint
+        if endpoint is None or endpoint.keys is not None:
+            self.stop()
+            return
         silent = "no handshake in time" if endpoint.begun else "the peer answers no handshake"
         self._give_up(endpoint.alert or self._why or silent)
 

@@ -275,7 +275,10 @@ class Handshakes(TestCase):
             shell, peer = Shell(active), self.peer(not active)
             shell.talk(peer)
             self.assertEqual([(keys.sending, address) for keys, address in shell.keys], [(keys_of(peer).receiving, THERE)])
-            self.assertEqual((shell.why, shell.clock.getDelayedCalls()), ([], []))
+            shell.clock.advance(dtls.LIMIT_S)
+            self.assertEqual((shell.why, shell.clock.getDelayedCalls(), shell.handshake._endpoint), ([], [], None))
+            self.assertTrue(shell.handshake.received(b"\x16", THERE))
+            self.assertFalse(shell.handshake.received(b"\x16", ELSEWHERE))
 
     def test_only_the_signalled_address_where_we_begin(self) -> None:
         shell = Shell(True)
