@@ -100,15 +100,15 @@ class Playout:
 
     # ------------------------------------------------------------------ putting something there
 
-    def audio(self, item_id: str, pcm: bytes) -> bool:
+    def audio(self, item_id: str, pcm: bytes, rate: int = 0) -> bool:
         """Queue speech of the session; False when it is refused (the item was cut, or far too much waits)."""
         if item_id in self._dropped:
             return False
         if self._audio.queued_ms > MOST_QUEUED_MS:
-            self.overflow_ms += len(pcm) * 500 // self._audio.rate
+            self.overflow_ms += len(pcm) * 500 // (rate or self._audio.rate)
             return False
         item = self._open(item_id)
-        self._audio.play(pcm)
+        self._audio.play(pcm, rate)
         self._grow(item)
         return True
 
@@ -139,6 +139,7 @@ class Playout:
         for item in self._items:
             if item.id == item_id:
                 item.open = False
+        self._expect()
 
     def mark(self, name: str) -> None:
         self._marks.append((self._end(), name))
@@ -147,6 +148,7 @@ class Playout:
         """The session is gone: what is queued plays on, nothing more is to come, nobody asks about it."""
         for item in self._items:
             item.id, item.open = "", False
+        self._expect()
         self._marks.clear()
         self._dropped.clear()
         self._protected.clear()
@@ -217,9 +219,14 @@ class Playout:
         here = self._end()
         item = Item(item_id, here, here, interruptible=item_id not in self._protected)
         self._items.append(item)
+        self._expect()
         return item
+
+    def _expect(self) -> None:
+        """Only here it is known whether a queue that runs dry was to be filled again."""
+        self._audio.expect(any(item.open for item in self._items))
 
     def _grow(self, item: Item) -> None:
         end = self._end()
-        item.spoken.audio(int(end - item.end_ms))
+        item.spoken.audio(end - item.end_ms)
         item.end_ms = end

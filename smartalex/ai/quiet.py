@@ -21,10 +21,9 @@ MUTE_DBFS = -60.0
 class Quiet:
     """Counts milliseconds; every question is asked once a frame."""
 
-    __slots__ = ("_asked_ms", "_rate", "_starved_ms", "mute_ms")
+    __slots__ = ("_asked_ms", "_starved_ms", "mute_ms")
 
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
+    def __init__(self) -> None:
         self._asked_ms = -1
         self._starved_ms = 0
         self.mute_ms = 0  # of agent audio without sound, up to now
@@ -54,8 +53,8 @@ class Quiet:
         self._starved_ms = self._starved_ms + FRAME_MS if starved else 0
         return self._starved_ms == STARVE_MS
 
-    def agent(self, pcm: bytes) -> bool:
+    def agent(self, pcm: bytes, rate: int) -> bool:
         """Whether this audio of the agent can be heard."""
         audible = peak_dbfs(pcm) >= MUTE_DBFS
-        self.mute_ms = 0 if audible else self.mute_ms + len(pcm) * 500 // self._rate
+        self.mute_ms = 0 if audible else self.mute_ms + len(pcm) * 500 // rate
         return audible

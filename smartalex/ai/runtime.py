@@ -52,8 +52,8 @@ class Conversation:
 
     __slots__ = (
         "__weakref__", "_apologised", "_audio", "_backlog", "_begun", "_brief", "_closed", "_control", "_early", "_ending",
-        "_endings", "_errands", "_greeting", "_options", "_owed", "_prepared", "_quiet", "_raw", "_shape", "_speech", "_spoke",
-        "_stage", "_supervisor", "_timers", "_turns",
+        "_endings", "_errands", "_frame_bytes", "_greeting", "_options", "_owed", "_prepared", "_quiet", "_raw", "_shape",
+        "_speech", "_spoke", "_stage", "_supervisor", "_timers", "_turns",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 (a call names them all)
@@ -74,8 +74,9 @@ class Conversation:
         self._stage = Stage(audio, Prompter(prompts, options.language), control, self._timers)
         self._supervisor = Supervisor(Chain(options.factories, options.breakers, options.deadlines), proxy(self), clock, counters)
         self._turns = Turns(options.pace)
+        self._frame_bytes = audio.rate // 25
         self._speech = options.detector(audio.rate)
-        self._quiet = Quiet(audio.rate)
+        self._quiet = Quiet()
         self._backlog = Backlog()
         self._errands = Errands(proxy(self), control, brief, self._stage, self._timers)
         self._early: deque[tuple[str, tuple[Any, ...]]] = deque(maxlen=MOST_EARLY)
@@ -124,6 +125,9 @@ class Conversation:
         self._write(pcm)
         if self._raw:
             return
+        if len(pcm) != self._frame_bytes:  # another codec, by a re-INVITE
+            self._frame_bytes = len(pcm)
+            self._speech = self._options.detector(len(pcm) * 25)
         speech = not flags & NOTHING_ARRIVED and self._speech(pcm)
         self._perform(self._turns.frame(speech, self._stage.playout.speaking, self._stage.playout.interruptible))
         self._listen_for_silence()
@@ -183,18 +187,18 @@ class Conversation:
             getattr(self, verb)(*arguments)
 
     def on_audio(self, item_id: str, data: bytes) -> None:
-        pcm = self._shape.from_backend.pcm(data)
+        pcm, rate = self._shape.from_backend.pcm(data), self._shape.from_backend.rate
         if self._raw:
             if self._audible:
-                self._audio.play(pcm)
+                self._audio.play(pcm, rate)
             return
         if not pcm or not self._may_speak(item_id):
             return
-        heard = self._quiet.agent(pcm)
+        heard = self._quiet.agent(pcm, rate)
         if not self._supervisor.can("continuous_output") and self._quiet.mute_ms > PAUSE_MS:
             if self._quiet.mute_ms >= MUTE_MS:
                 self._supervisor.failed(TimedOut("silence instead of speech"))
-        elif self._stage.playout.audio(item_id, pcm) and heard:
+        elif self._stage.playout.audio(item_id, pcm, rate) and heard:
             self._spoke = True
             self.answered()
 
@@ -243,7 +247,7 @@ class Conversation:
     def brief(self) -> Brief:
         """As a session is told that starts now; the formats are chosen here."""
         assert self._supervisor.factory is not None
-        heard, spoken = self._shape.adopt(self._supervisor.factory)
+        heard, spoken = self._shape.adopt(self._supervisor.factory, self._audio.rate)
         history = (*self._brief.history, *self._stage.history)
         return attrs.evolve(self._brief, history=history, input_format=heard, output_format=spoken)
 

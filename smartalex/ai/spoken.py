@@ -9,21 +9,21 @@ class Spoken:
     __slots__ = ("_texts", "ms")
 
     def __init__(self) -> None:
-        self._texts: list[tuple[str, int]] = []
-        self.ms = 0
+        self._texts: list[tuple[str, float]] = []
+        self.ms = 0.0
 
     def begin(self, text: str) -> None:
         """The audio that follows says `text`."""
         self._texts.append((text, self.ms))
 
-    def audio(self, ms: int) -> None:
+    def audio(self, ms: float) -> None:
         self.ms += ms
 
     @property
     def text(self) -> str:
         return " ".join(text for text, _ in self._texts)
 
-    def heard(self, played_ms: int) -> str:
+    def heard(self, played_ms: float) -> str:
         """What of it was heard after `played_ms`: whole words, in proportion to their audio."""
         words: list[str] = []
         ends = [start for _, start in self._texts[1:]] + [self.ms]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from smartalex.rtp.plane import Leg, MediaParams
 from smartalex.sdp import negotiation
 from smartalex.sdp.description import SessionDescription
@@ -31,7 +33,8 @@ class CallMedia:
 
     def local_offer(self) -> bytes:
         """Our offer, for an INVITE that came without one."""
-        body = negotiation.offer(self._capabilities, self._local())
+        used = self.agreed.numbers if self.agreed else {}
+        body = negotiation.offer(attrs.evolve(self._capabilities, numbers=used), self._local())
         self.offered = True
         self._version += 1
         return body
@@ -50,9 +53,19 @@ class CallMedia:
         agreed = self.agreed
         if agreed is None:
             return
+        self.leg.set_remote(agreed.remote_address, agreed.remote_port, self._params(agreed))
+
+    def tune(self) -> None:
+        """Before anything is connected: the leg's rate is that of what was agreed, else of what we would like best."""
+        codec = self._capabilities.codecs[0]
+        self.leg.adopt(MediaParams(codec) if self.agreed is None else self._params(self.agreed))
+
+    def _params(self, agreed: negotiation.Agreed) -> MediaParams:
         sending = agreed.direction in ("sendrecv", "sendonly") and not self._muted
-        params = MediaParams(agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms, sending)
-        self.leg.set_remote(agreed.remote_address, agreed.remote_port, params)
+        return MediaParams(
+            agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms, sending,
+            agreed.parameters, agreed.dtmf_clock, agreed.noise_payload_type,
+        )  # fmt: skip
 
     @property
     def held(self) -> bool:

@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 
 from smartalex.interfaces import IAudioOut, IMessageWriter
 from smartalex.machine import Symbol, Table, step
-from smartalex.media.frame import FRAME_MS, Clip
+from smartalex.media.frame import FRAME_MS, PCM8K, Clip
+from smartalex.media.resample import Frames
 
 
 class State(Symbol):
@@ -123,7 +124,19 @@ class MessageTaking:
     `hang_up` is called after the last word to the caller.
     """
 
-    __slots__ = ("_audio", "_hang_up", "_recording", "_sounds", "_speech", "_state", "_to", "_writer", "outcome", "settled")
+    __slots__ = (
+        "_audio",
+        "_frames",
+        "_hang_up",
+        "_recording",
+        "_sounds",
+        "_speech",
+        "_state",
+        "_to",
+        "_writer",
+        "outcome",
+        "settled",
+    )
 
     log = Logger()
 
@@ -139,6 +152,7 @@ class MessageTaking:
         self._sounds = sounds
         self._writer = writer
         self._speech = speech
+        self._frames = Frames(PCM8K.rate)
         self._recording = Recording(limits)
         self._state = State.PROMPTING
         self._to = Addressee()
@@ -157,9 +171,11 @@ class MessageTaking:
         if self._state is not State.RECORDING:
             self._input(Input.PLAYED)
             return
-        self._writer.write(pcm)
-        if self._recording.frame(self._speech(pcm)):
-            self._input(Input.FINISHED)
+        for frame in self._frames.of(pcm):
+            self._writer.write(frame)
+            if self._recording.frame(self._speech(frame)):
+                self._input(Input.FINISHED)
+                return
 
     def dtmf(self, digit: str, duration_ms: int) -> None:
         """Any key skips the prompt; only # ends the recording."""

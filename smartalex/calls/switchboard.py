@@ -208,6 +208,7 @@ class Switchboard:
                 leg, Capabilities(accepted.trunk.codecs), self.address_for(session.peer), new_session_id(self._records)
             )
             answer = media.local_answer(session.request.body) if session.request.body else None
+            media.tune()
         except SmartAlexError as error:
             self._turn_down(session, accepted, record, error, leg)
             return

@@ -191,14 +191,15 @@ class Placing:
 
 def _silent_item(kind: str, text: str) -> Item:
     """An item that needs no voice."""
-    return Item(kind, text, telephone_wav(text)) if kind == "wav" else Item(kind, text.upper())
+    return Item(kind, text, *telephone_wav(text)) if kind == "wav" else Item(kind, text.upper())
 
 
-def telephone_wav(path: str) -> bytes:
-    """The file as 8 kHz mono."""
+def telephone_wav(path: str) -> tuple[bytes, int]:
+    """The file in mono, and its rate: 16 kHz if it has as much, else 8."""
     try:
         wav = read_wav(path)
     except (OSError, ValueError) as error:
         raise click.UsageError(f"--wav {error}") from None
     samples = np.frombuffer(wav.pcm, "<i2").reshape(-1, wav.channels).mean(axis=1)
-    return resample(samples.astype("<i2").tobytes(), wav.rate, 8000)
+    rate = 16000 if wav.rate >= 16000 else 8000
+    return resample(samples.astype("<i2").tobytes(), wav.rate, rate), rate

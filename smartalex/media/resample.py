@@ -63,6 +63,31 @@ class Resampler:
         return _pcm(self._converter.finish()) if self._converter is not None else b""
 
 
+class Frames:
+    """20 ms frames at `rate` from 20 ms frames at any: their length tells at which, and it may change in mid-stream."""
+
+    __slots__ = ("_resampler", "_rest", "_size", "_taken", "rate")
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self._size = self._taken = rate // 25
+        self._resampler: Resampler | None = None
+        self._rest = b""
+
+    def of(self, pcm: bytes) -> tuple[bytes, ...]:
+        """None, one or two; a few milliseconds are held back where there is something to convert."""
+        if len(pcm) != self._taken:
+            self._taken = len(pcm)
+            self._resampler = Resampler(len(pcm) * 25, self.rate) if len(pcm) != self._size else None
+            self._rest = b""
+        if self._resampler is None:
+            return (pcm,)
+        data, size = self._rest + self._resampler.process(pcm), self._size
+        whole = len(data) - len(data) % size
+        self._rest = data[whole:]
+        return tuple(data[at : at + size] for at in range(0, whole, size))
+
+
 class _Converter(Protocol):
     def process(self, samples: Samples) -> Samples: ...
     def finish(self) -> Samples: ...

@@ -18,7 +18,7 @@ from smartalex.errors import RemoteError
 from smartalex.interfaces import IMediaSink, ISynthesisConsumer, ISynthesizer
 from smartalex.media.codecs import registry
 from smartalex.media.frame import PCM8K
-from smartalex.media.resample import resample
+from smartalex.media.resample import Frames, resample
 from smartalex.phone.pbx import PLANS, Notify, Plan
 from smartalex.phone.recorder import Recorder
 from smartalex.phone.report import Result
@@ -149,6 +149,7 @@ class Phone(SessionListener):
         self._over = self._rang = self._takes_keys = False
         self._secure: str | None = None  # the name its certificate is to be for, where that is asked
         self._voice = bytearray()
+        self._frames = Frames(PCM8K.rate)
 
     # ------------------------------------------------------------------ one call
 
@@ -219,6 +220,7 @@ class Phone(SessionListener):
         try:
             agreed = negotiation.accept(SessionDescription.parse(response.body), self._capabilities)
             self._connect(agreed)
+            self._frames = Frames(self.leg.rate)
             self._recorder = Recorder(self._options.record, self.leg.rate) if self._options.record else None
         except (RemoteError, OSError) as error:
             self.result.reason = str(error)
@@ -231,7 +233,10 @@ class Phone(SessionListener):
 
     def _connect(self, agreed: negotiation.Agreed) -> None:
         sending = agreed.direction in ("sendrecv", "sendonly")
-        params = MediaParams(agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms, sending)
+        params = MediaParams(
+            agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms, sending,
+            agreed.parameters, agreed.dtmf_clock, agreed.noise_payload_type,
+        )  # fmt: skip
         self.leg.set_remote(agreed.remote_address, agreed.remote_port, params)
         self._takes_keys = agreed.dtmf_payload_type is not None
 
@@ -335,23 +340,23 @@ class Phone(SessionListener):
         self.said.append(item.text if item.kind == "say" else f"[{item.kind} {item.text}]")
         self._show("caller", self.said[-1])
         if item.kind != "dtmf":
-            pcm = resample(item.pcm, 8000, self.leg.rate)
-            self.leg.play(pcm)
-            self._voice += pcm
+            self.leg.play(item.pcm, item.rate)
+            self._voice += resample(item.pcm, item.rate, self._frames.rate)
         elif self._takes_keys:
             self.leg.send_dtmf(item.text)
         else:
             self._show("phone", "the other side takes no keys (RFC 4733 was not agreed)")
 
     def _record(self, heard: bytes) -> None:
-        """What left in the tick that brought `heard`: the leg sends before it hears."""
-        said, self._voice = self._voice[: len(heard)], self._voice[len(heard) :]
-        if self._recorder is not None:
-            try:
-                self._recorder.frame(bytes(said).ljust(len(heard), b"\0"), heard)
-            except OSError as error:
-                self._show("phone", f"the recording stops: {error}")
-                self._stop_recording()
+        """With what left in the tick that brought it: the leg sends before it hears.  The file keeps the rate it began with."""
+        for frame in self._frames.of(heard):
+            said, self._voice = self._voice[: len(frame)], self._voice[len(frame) :]
+            if self._recorder is not None:
+                try:
+                    self._recorder.frame(bytes(said).ljust(len(frame), b"\0"), frame)
+                except OSError as error:
+                    self._show("phone", f"the recording stops: {error}")
+                    self._stop_recording()
 
     def _stop_recording(self) -> None:
         recorder, self._recorder = self._recorder, None

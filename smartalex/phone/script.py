@@ -12,11 +12,12 @@ LOUD_DBFS = -45.0
 
 @attrs.frozen
 class Item:
-    """Something the caller does in its turn: `kind` 'say' or 'wav' (`pcm` is s16le mono at 8 kHz), or 'dtmf' (`text`)."""
+    """Something the caller does in its turn: `kind` 'say' or 'wav' (`pcm` is s16le mono), or 'dtmf' (`text`)."""
 
     kind: str
     text: str
     pcm: bytes = attrs.field(repr=False, default=b"")
+    rate: int = 8000
 
 
 @attrs.frozen

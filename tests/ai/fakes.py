@@ -31,6 +31,7 @@ from smartalex.interfaces import (
     Utterance,
 )
 from smartalex.media.frame import PCM8K, Clip
+from smartalex.media.resample import resample
 
 FRAME = 320
 QUIET = bytes(FRAME)
@@ -63,14 +64,19 @@ class Leg:
         self.heard: list[bool] = []
         self.clips: list[str] = []
         self.loop: Clip | None = None
+        self.expecting: list[bool] = []
 
     @property
     def queued_ms(self) -> int:
         return -(-len(self.queue) // MS)
 
-    def play(self, pcm: bytes) -> None:
+    def play(self, pcm: bytes, rate: int = 0) -> None:
         assert len(pcm) % 2 == 0
-        self.queue += pcm
+        self.queue += resample(pcm, rate or self.rate, self.rate)
+
+    def expect(self, more: bool) -> None:
+        if more != (bool(self.expecting) and self.expecting[-1]):
+            self.expecting.append(more)
 
     def play_clip(self, clip: Clip, loop: bool = False) -> None:
         self.clips.append(clip.text)

@@ -106,6 +106,27 @@ class Playing(TestCase):
         self.ticks(100)
         self.assertTrue(self.playout.interruptible)
 
+    def test_the_leg_is_told_whether_more_is_to_come(self) -> None:
+        self.playout.audio("a", loud(100))
+        self.playout.audio("b", loud(100))
+        self.playout.done("a")
+        self.assertEqual(self.leg.expecting, [True])
+        self.playout.done("b")
+        self.playout.clip(Clip(loud(100)))
+        self.assertEqual(self.leg.expecting, [True, False])
+        self.playout.audio("c", loud(100))
+        self.playout.disown()
+        self.assertEqual(self.leg.expecting, [True, False, True, False])
+
+    def test_audio_of_another_rate_is_as_long_as_it_is(self) -> None:
+        self.playout.note("a", "One two three four.")
+        for _ in range(10):
+            self.playout.audio("a", bytes(24 * 2 * 20), 24000)
+        self.assertEqual(self.leg.queued_ms, 200)
+        self.ticks(100)
+        _, heard = self.playout.cut()
+        self.assertEqual(heard, (Line("One two ..."),))
+
     def test_a_backend_that_sends_without_end_is_bounded(self) -> None:
         for _ in range(100):
             self.playout.audio("a", loud(1000))

@@ -116,5 +116,7 @@ class Mistakes(Commands):
 
     def test_a_stereo_wav_of_another_rate_is_made_to_fit(self) -> None:
         path = str(self.folder / "stereo.wav")
-        write_wav(path, b"\x10\x20\x30\x40" * 16_000, 16_000, 2)
-        self.assertEqual(len(telephone_wav(path)), 2 * 8000)
+        for given, rate in ((8_000, 8_000), (11_025, 8_000), (16_000, 16_000), (48_000, 16_000)):
+            write_wav(path, b"\x10\x20\x30\x40" * given, given, 2)
+            pcm, taken = telephone_wav(path)
+            self.assertEqual((len(pcm), taken), (2 * rate, rate))
