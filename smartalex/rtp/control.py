@@ -57,9 +57,11 @@ class Control:
         leg, remote = self._leg, self._leg.receiver.remote
         if remote is None:
             return
-        data = leg.rtcp.report(self._now(), leg.receiver.source, leg.sender.info(), bye=bye)
+        report = leg.rtcp.report(self._now(), leg.receiver.source, leg.sender.info(), bye=bye)
+        data = report if leg.protection is None else leg.protection.control(report)
         try:
-            self._socket.sendto(data, self._destination(remote))
+            if data is not None:
+                self._socket.sendto(data, self._destination(remote))
         except OSError:
             pass  # unreachable just now; the next report tries again
 
@@ -78,11 +80,16 @@ class Control:
         return "rtcp"
 
     def doRead(self) -> None:
+        data: bytes | None
         try:
             data, address = self._socket.recvfrom(2048)
         except OSError:
             return
         leg, receiver = self._leg, self._leg.receiver
+        if leg.protection is not None:
+            data = leg.protection.srtp.unprotect_control(data)
+            if data is None:
+                return
         if receiver.remote is None or address[0] != receiver.remote[0]:
             receiver.strangers += 1
         elif leg.rtcp.received(data, self._now()) is None:

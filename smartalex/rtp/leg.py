@@ -15,8 +15,9 @@ from smartalex.media.codecs.g711 import PCMU
 from smartalex.media.frame import FRAME_MS, Clip
 from smartalex.rtp.hearing import CONCEALED, NOTHING, Hearing
 from smartalex.rtp.packet import HEADER_BYTES
+from smartalex.rtp.protection import Protection, Shake, Wanted
 from smartalex.rtp.quality import mos, r_factor
-from smartalex.rtp.receiver import Address, Press, Receiver
+from smartalex.rtp.receiver import UNSPECIFIED, Address, Press, Receiver
 from smartalex.rtp.rtcp import RtcpSession
 from smartalex.rtp.sender import Sender
 
@@ -31,6 +32,7 @@ class MediaParams:
     """What signalling has agreed; `send` False while the peer holds us.
 
     `ptime_ms` is how long the packets are to be that we send, `parameters` the codec's a=fmtp, both as the peer wants them.
+    `secured` are the keys for SRTP, or whom to get them from; None for plain RTP.
     """
 
     codec: str = "PCMU"
@@ -41,6 +43,7 @@ class MediaParams:
     parameters: str = ""
     dtmf_clock: int = 8000
     noise_payload_type: int | None = None
+    secured: Wanted | None = None
 
 
 @attrs.frozen
@@ -49,6 +52,7 @@ class LegStats:
 
     `lost` never arrived, `late` arrived too late; `remote_*` is how the peer receives us (RTCP), its loss
     over the last reporting interval.  `dry_ms` is silence within what an agent said because its audio came too late.
+    `forged` packets failed SRTP's authentication.
     """
 
     packets_sent: int
@@ -69,6 +73,8 @@ class LegStats:
     rtt_ms: float | None = None
     dry_ms: int = 0
     dry_times: int = 0
+    forged: int = 0
+    replayed: int = 0
 
 
 @implementer(IAudioOut)
@@ -76,14 +82,16 @@ class Leg:
     """Made by `MediaPlane.open`.  `user` belongs to whoever opened it; `receive` False saves decoding what nobody hears."""
 
     __slots__ = (
-        "__weakref__", "_codec", "_now", "_opened", "_socket", "_started", "closed", "hear", "hearing", "local_port", "on_closed",
-        "on_pressed", "on_started", "poll", "receiver", "rtcp", "sender", "slot", "user",
+        "__weakref__", "_codec", "_now", "_opened", "_random", "_socket", "_started", "closed", "hear", "hearing", "local_port",
+        "on_closed", "on_pressed", "on_secured", "on_started", "poll", "protection", "receiver", "rtcp", "sender", "shake",
+        "slot", "user",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, port: int, random: Callable[[int], int], now: Callable[[], float]) -> None:
         self._socket = sock
         self.local_port = port
         self._now = now
+        self._random = random
         self._opened = now()
         self._codec: ICodec = PCMU()
         self.sender = Sender(self._codec, random)
@@ -91,6 +99,8 @@ class Leg:
         self.hear: Callable[[], tuple[bytes, int]] = self.hearing.hear
         self.receiver = Receiver(self.hearing, now)
         self.rtcp = RtcpSession(self.sender.ssrc, f"{random(96):024x}")  # a name of its own for each call (RFC 7022)
+        self.protection: Protection | None = None
+        self.shake: Shake | None = None
         self._started = self.closed = False
         self.slot = 0
         self.user: Any = None
@@ -98,6 +108,7 @@ class Leg:
         self.on_started: Callable[[Leg], None] = lambda leg: None
         self.on_closed: Callable[[Leg], None] = lambda leg: None
         self.on_pressed: Callable[[Leg, str, int], None] = lambda leg, digit, ms: None
+        self.on_secured: Callable[[str, str], None] = lambda suite, why: None  # as `Protection.on_keys`
 
     # ------------------------------------------------------------------ verbs
 
@@ -108,6 +119,8 @@ class Leg:
     def set_remote(self, address: str, port: int, params: MediaParams) -> None:
         """Send there from now on, and take packets from there (`Receiver.expect`)."""
         self.adopt(params)
+        if not self.closed:
+            self._secure(params.secured, address, port)
         self.receiver.configure(params.payload_type, params.dtmf_payload_type)
         self._pressed(self.receiver.expect(address, port))
         send = params.send and self.receiver.remote is not None and not self.closed
@@ -115,6 +128,25 @@ class Leg:
         if not self._started and not self.closed:
             self._started = True
             self.on_started(self)
+
+    def _secure(self, wanted: Wanted | None, address: str, port: int) -> None:
+        """As signalling has it; only signalling takes it away again."""
+        if wanted is None:
+            self._unsecure()
+            return
+        if self.protection is None:
+            parts = (self.sender, self.receiver, self.rtcp)
+            self.protection = Protection(parts, self._random, self._socket.sendto, self.shake)
+            self.receiver.unprotect = self.protection.received
+        elif address in UNSPECIFIED and self.protection.by_handshake:
+            return  # on hold in the style of RFC 2543
+        self.protection.on_keys = self.on_secured
+        self.protection.demand(wanted, (address, port, 0, 0) if ":" in address else (address, port))
+
+    def _unsecure(self) -> None:
+        if self.protection is not None:
+            self.protection.stop()
+            self.protection = self.receiver.unprotect = None
 
     def adopt(self, params: MediaParams) -> None:
         """Speak this codec in such packets from now on, wherever the peer is; LocalError where there is no such codec."""
@@ -161,16 +193,18 @@ class Leg:
     def stats(self) -> LegStats:
         sender, receiver, hearing, rtcp, since = self.sender, self.receiver, self.hearing, self.rtcp, self._opened
         received, source, lost = receiver.packets, receiver.source, receiver.lost
+        srtp = self.protection.srtp if self.protection else None
         missed = max(lost, hearing.concealed)
         network_ms = NETWORK_MS if rtcp.rtt_ms is None else rtcp.rtt_ms / 2
         delay_ms = network_ms + (1 + hearing.jitter.depth) * FRAME_MS
         return LegStats(
-            sender.packets, received, lost, hearing.jitter.late, hearing.concealed, receiver.strangers, receiver.malformed,
+            sender.packets, received, lost, hearing.jitter.late, hearing.concealed, receiver.strangers,
+            receiver.malformed + (srtp.malformed if srtp else 0),
             round(source.jitter / 8, 2) if source else 0.0, round(receiver.first_at - since, 3) if received else None,
             round(receiver.last_at - since, 3) if received else None, int(self.played_ms),
             round(mos(r_factor(100 * missed / max(1, received + missed), delay_ms, self._codec.name)), 2),
             rtcp.remote_lost, _rounded(rtcp.remote_loss_pct), _rounded(rtcp.remote_jitter_ms), _rounded(rtcp.rtt_ms),
-            sender.playback.dry_ms, sender.playback.dry_times,
+            sender.playback.dry_ms, sender.playback.dry_times, srtp.forged if srtp else 0, srtp.replayed if srtp else 0,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -179,6 +213,9 @@ class Leg:
             self.sender.sending = False
             self.flush()
             self.on_closed(self)
+            if self.protection is not None:
+                self.protection.stop()
+            self.on_secured = lambda suite, why: None
 
     # ------------------------------------------------------------------ for signalling
 
@@ -208,16 +245,17 @@ class Leg:
 
     def tick(self) -> None:
         """Once in 20 ms: the packet that is due goes out; a key press whose end was lost comes to its end."""
-        sender = self.sender
+        sender, protection = self.sender, self.protection
         packet = sender.packet()
         while packet is not None:
+            data = packet if protection is None else protection.srtp.protect(packet)
             try:
-                self._socket.sendto(packet, self.receiver.remote)  # type: ignore[arg-type]
+                if data is not None:
+                    self._socket.sendto(data, self.receiver.remote)  # type: ignore[arg-type]
+                    sender.packets += 1
+                    sender.octets += len(packet) - HEADER_BYTES
             except OSError:
                 pass  # a full buffer or an unreachable host: the next frame tries again
-            else:
-                sender.packets += 1
-                sender.octets += len(packet) - HEADER_BYTES
             packet = sender.packet() if sender.more else None
         pressed = self.receiver.tick()
         if pressed is not None:

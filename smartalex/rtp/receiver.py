@@ -26,6 +26,7 @@ class Receiver:
     __slots__ = (
         "_dtmf", "_dtmf_pt", "_latch_until", "_lost_before", "_now", "_pt", "_signalled",
         "enabled", "first_at", "hearing", "last_at", "malformed", "packets", "remote", "source", "strangers", "symmetric",
+        "unprotect",
     )  # fmt: skip
 
     def __init__(self, hearing: Hearing, now: Callable[[], float]) -> None:
@@ -41,6 +42,7 @@ class Receiver:
         self.first_at = self.last_at = 0.0
         self.packets = self.malformed = self.strangers = 0
         self.symmetric = self.enabled = True
+        self.unprotect: Callable[[memoryview, int, Address], bytes | None] | None = None
 
     def configure(self, payload_type: int, dtmf_payload_type: int | None) -> None:
         self._pt = payload_type
@@ -58,8 +60,13 @@ class Receiver:
         self._latch_until = self._now() + LATCH_S
         return self._forget_source()
 
-    def received(self, buffer: memoryview, size: int, address: Address, arrival: float) -> Press | None:
+    def received(self, buffer: memoryview | bytes, size: int, address: Address, arrival: float) -> Press | None:
         """One datagram, the first `size` bytes of `buffer`; `arrival` is seconds of any even clock."""
+        if self.unprotect is not None:
+            plain = self.unprotect(memoryview(buffer), size, address)
+            if plain is None:
+                return None
+            buffer, size = plain, len(plain)
         if size >= HEADER_BYTES and buffer[0] == 0x80:
             start, end = HEADER_BYTES, size
         else:

@@ -27,7 +27,7 @@ class Sender:
         self.ssrc = random(32)
         self.sending = self.more = False
         self.packets = self.octets = 0
-        self._sequence, self._timestamp, self._marker = random(16), random(32), 0
+        self._sequence, self._timestamp, self._marker = random(15), random(32), 0  # no wrap at once (RFC 3711 3.3.1)
         self._pt, self._keys_pt, self._keys_clock, self._keys_ts = 0, -1, 8000, 0
         self._keys = KeyPresses()
         self._wait_ms = 0  # until the next packet is due
@@ -55,6 +55,10 @@ class Sender:
         self._codec, self._ms, self._wait_ms = codec, packet_ms, 0
         self._step = codec.clock * packet_ms // 1000
         self.playback.change(codec, packet_ms)
+
+    def renew(self, random: Callable[[int], int]) -> None:
+        """Go on as another source."""
+        self.ssrc, self._sequence, self._marker = random(32), random(15), 0x80
 
     def send_dtmf(self, digits: str, ms: int) -> None:
         if self._keys_pt >= 0:
