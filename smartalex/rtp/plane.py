@@ -6,6 +6,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ from twisted.logger import Logger
 from smartalex.errors import ResourcesExhausted
 from smartalex.interfaces import ICounters, IMediaSink
 from smartalex.rtp.control import Control
+from smartalex.rtp.dtls import Handshake, Identity
 from smartalex.rtp.leg import CONCEALED, NOTHING, Leg, LegStats, MediaParams
 from smartalex.rtp.reader import Reader, Shared
 
@@ -75,6 +77,7 @@ class MediaPlane:
     ) -> None:
         self.sink = sink
         self.counters = counters
+        self.identity: Identity | None = None  # without one no leg can do DTLS-SRTP
         self._reactor = reactor
         self._options = options
         self._random = random
@@ -117,6 +120,8 @@ class MediaPlane:
         port, sock, rtcp = self._bind(options.address_ipv6 or options.address if ipv6 else options.address)
         leg = Leg(sock, port, self._random, self._now)
         leg.receive, leg.receiver.symmetric = receive, self._options.symmetric
+        if self.identity is not None:
+            leg.shake = partial(Handshake, self._reactor, self.identity.context)
         leg.on_started, leg.on_closed, leg.on_pressed = self._started, self._closed, self.sink.on_dtmf
         self._enter(leg, min(self._coming(self._woken), key=lambda n: len(self._slots[n])))
         control = Control(leg, rtcp, self._reactor, self._random, self._now)
