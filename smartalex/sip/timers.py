@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from math import ceil
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -39,9 +40,15 @@ class Timer:
 
 SWEEP = 4096
 
+LONG_S, GRID = 2.0, 32
+"""What waits so long may wait for the next thirty-second part of a second: one wake-up serves all that come in it."""
+
 
 class TimerQueue:
-    """Thousands of timers a second on a single DelayedCall; as a clock it is what calls and conversations are given."""
+    """Thousands of timers a second on a single DelayedCall; as a clock it is what calls and conversations are given.
+
+    Those of two seconds and more may be 31 ms late, so that several share a wake-up.
+    """
 
     log = Logger()
 
@@ -53,7 +60,10 @@ class TimerQueue:
         self._sweep_at = SWEEP
 
     def call_later(self, seconds: float, call: Callable[..., object], *args: Any) -> Timer:
-        timer = Timer(self._clock.seconds() + seconds, call, args)
+        at = self._clock.seconds() + seconds
+        if seconds >= LONG_S:
+            at = ceil(at * GRID) / GRID
+        timer = Timer(at, call, args)
         if len(self._heap) >= self._sweep_at:
             self._sweep()
         heappush(self._heap, timer)
