@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from smartalex.errors import ConfigurationError
+from smartalex.media.codecs import registry
 
 
 class Section(BaseModel):
@@ -96,6 +97,15 @@ class Rtp(Section):
     symmetric: bool = True
     quarantine_s: float = Field(default=30.0, ge=0, le=600)
     media_timeout_s: float = Field(default=60.0, ge=0, le=3600)
+    codecs: tuple[str, ...] = Field(default=registry.USUAL, min_length=1, strict=False)
+
+    @field_validator("codecs")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return registry.proper(value)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("ports")
     @classmethod

@@ -129,7 +129,9 @@ class SmartAlexService(Service):
         self.prompts = PromptBook(self.reactor)
         self.admission = Admission(self._authenticator(tenancy), tenancy, config.limits.max_calls)
         sip, messages = config.sip, MessageLimits(config.messages.max_seconds)
-        options = CallOptions(sip.answer_limit_s, sip.refer_timeout_s, sip.ring_limit_s, config.rtp.media_timeout_s, messages)
+        options = CallOptions(
+            sip.answer_limit_s, sip.refer_timeout_s, sip.ring_limit_s, config.rtp.media_timeout_s, messages, config.rtp.codecs
+        )
         box = MessageBox(state.messages, state.repository, self._defer, time.time)
         self.timers = TimerQueue(self.reactor)
         clock = cast(IReactorTime, self.timers)  # as much of one as calls need

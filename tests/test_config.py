@@ -101,6 +101,12 @@ class Mistakes(TestCase):
     def test_an_impossible_port_range(self) -> None:
         self.assertIn('FILE:2: rtp.ports: must be "LOW-HIGH"', self.wrong('[rtp]\nports = "9-3"\n'))
 
+    def test_codecs_go_by_their_proper_names(self) -> None:
+        self.assertEqual(load(None, {"rtp.codecs": ("g722", "pcmu")}).rtp.codecs, ("G722", "PCMU"))
+        said = self.wrong('[rtp]\ncodecs = ["PCMU", "G729"]\n')
+        self.assertIn("FILE:2: rtp.codecs: there is no codec 'G729'; known are PCMU, PCMA, G722, opus", said)
+        self.assertIn("rtp.codecs: must not be empty", self.wrong("[rtp]\ncodecs = []\n"))
+
     def test_every_mistake_is_told_at_once(self) -> None:
         self.assertEqual(len(self.wrong("[sip]\nport = 0\ntls_port = 0\n").splitlines()), 2)
 

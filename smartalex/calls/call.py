@@ -28,6 +28,7 @@ from smartalex.calls.watch import MediaWatch
 from smartalex.errors import RemoteError, SmartAlexError
 from smartalex.interfaces import ICallControl, ICounters, IMessageBox, IMessageWriter
 from smartalex.machine import step
+from smartalex.media.codecs import registry
 from smartalex.sip.headers import NameAddr
 from smartalex.sip.info import read_dtmf
 from smartalex.sip.message import Request
@@ -45,7 +46,8 @@ class CallOptions:
     """Limits in seconds.
 
     INVITE to the 200, whether the agent is ready or not; REFER to its first sign of progress, and from there
-    until somebody picks up; how long a caller may send no packet at all (0: for ever).
+    until somebody picks up; how long a caller may send no packet at all (0: for ever).  `codecs` are for trunks with none
+    of their own.
     """
 
     answer_limit_s: float = 3.0
@@ -53,6 +55,7 @@ class CallOptions:
     ring_limit_s: float = 60.0
     media_timeout_s: float = 60.0
     message: MessageLimits = MessageLimits()  # noqa: RUF009 (frozen)
+    codecs: tuple[str, ...] = registry.USUAL
 
 
 @attrs.frozen

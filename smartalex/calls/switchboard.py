@@ -205,7 +205,7 @@ class Switchboard:
             receive = all(getattr(factory, "receives", True) for factory in options.factories)
             leg = self.plane.open(receive, ipv6=":" in session.peer.host)
             media = CallMedia(
-                leg, Capabilities(accepted.trunk.codecs), self.address_for(session.peer), new_session_id(self._records)
+                leg, self._capabilities(accepted.trunk), self.address_for(session.peer), new_session_id(self._records)
             )
             answer = media.local_answer(session.request.body) if session.request.body else None
             media.tune()
@@ -228,6 +228,9 @@ class Switchboard:
         if known is None or known[0] is not workspace.directory:
             known = self._views[workspace.id] = workspace.directory, destinations(workspace.directory)
         return known[1]
+
+    def _capabilities(self, trunk: Trunk) -> Capabilities:
+        return Capabilities(trunk.codecs or self._plant.options.codecs, ptime_ms=trunk.ptime_ms)
 
     def _turn_down(
         self, session: Session, accepted: Accepted, record: CallRecord, error: SmartAlexError, leg: Leg | None

@@ -10,6 +10,9 @@ import attrs
 import click
 
 from smartalex.cli.values import Host
+from smartalex.errors import ConfigurationError
+from smartalex.media.codecs import registry
+from smartalex.media.frame import PACKET_MS
 from smartalex.tenants.trunk import Trunk
 
 STIR = ("off", "record", "require", "require-A", "require-B", "require-C")
@@ -33,7 +36,32 @@ class Certified(Host):
         return super().convert(value, param, ctx).lower() if value else ""
 
 
+class Codecs(click.ParamType[tuple[str, ...]]):
+    """Encoding names with commas between, best first."""
+
+    name = "codecs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return registry.proper(name.strip() for name in value.split(",") if name.strip())
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+
+
 OPTIONS: tuple[Callable[..., Any], ...] = (
+    click.option(
+        "--ptime",
+        type=click.Choice([str(ms) for ms in PACKET_MS]),
+        help="Milliseconds of audio in the packets we ask it for (default 20); it gets such as it asks for.",
+    ),
+    click.option(
+        "--codecs",
+        type=Codecs(),
+        metavar="LIST",
+        help='What is spoken, best first, such as G722,PCMU; "" for the codecs of the node (see rtp.codecs).',
+    ),
     click.option(
         "--client-certificate",
         type=Certified(),
@@ -57,7 +85,7 @@ OPTIONS: tuple[Callable[..., Any], ...] = (
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --stir, --refer-target and --client-certificate."""
+    """Adds --stir, --refer-target, --client-certificate, --codecs and --ptime."""
     for option in OPTIONS:
         command = option(command)
     return command
@@ -73,4 +101,6 @@ def with_policy(trunk: Trunk, given: Mapping[str, Any]) -> Trunk:
         if given.get("no_refer_targets")
         else tuple(dict.fromkeys((*trunk.refer_targets, *given["refer_target"]))),
         client_certificate=trunk.client_certificate if certificate is None else certificate,
+        codecs=trunk.codecs if given["codecs"] is None else given["codecs"],
+        ptime_ms=int(given["ptime"] or trunk.ptime_ms),
     )

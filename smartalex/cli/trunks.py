@@ -214,7 +214,7 @@ def change(
     asked = [
         value for value in (allow, disallow, username, pbx_domain, max_calls, *given.values()) if value not in (None, False, ())
     ]
-    if not asked and digest is activate is None:
+    if not asked and digest is activate is given["codecs"] is None:
         raise click.UsageError("say what to change; see: smartalex trunks set --help")
     here = opened(state, config)
     tenancy = here.repository.tenancy()
@@ -315,6 +315,8 @@ def tell(trunk: Trunk, tenancy: Tenancy, password: str | None, as_json: bool) ->
 
 
 def _policy(trunk: Trunk) -> None:
+    if trunk.codecs or trunk.ptime_ms != 20:
+        click.echo(f"  speaks     {', '.join(trunk.codecs) or 'the codecs of the node'}, in packets of {trunk.ptime_ms} ms")
     if trunk.client_certificate:
         click.echo(f"  proves     to be {trunk.client_certificate} by a TLS certificate")
     if trunk.stir != "off":

@@ -40,7 +40,7 @@ def seed_demo(repository: Repository, realm: str) -> tuple[str, str, str]:
         rows = [dict(id=i, workspace="demo", name=n, first_message=m, backends=b) for i, n, m, b in AGENTS]
         connection.execute(insert(schema.agent), rows)
         trunk = dict(id="acme", workspace="demo", name="acme", pbx_domain="pbx.example.com", username=username)
-        connection.execute(insert(schema.trunk).values(**trunk, codecs=["PCMU", "PCMA"], max_calls=1000))
+        connection.execute(insert(schema.trunk).values(**trunk, codecs=[], max_calls=1000))
         connection.execute(insert(schema.did), [dict(number=n, trunk="acme", agent=a) for n, a in DIDS])
         departments = [_row(Extension(i, number, name, "department", digit=digit)) for i, number, name, digit in DEPARTMENTS]
         people = [_row(Extension(i, number, name, department=department)) for i, number, name, department in PEOPLE]

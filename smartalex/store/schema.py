@@ -29,6 +29,7 @@ trunk = Table(
     Column("refer_targets", JSON, nullable=False, server_default="[]"),
     Column("stir", String, nullable=False, server_default="off"),
     Column("client_certificate", String, nullable=False, server_default=""),
+    Column("ptime_ms", Integer, nullable=False, server_default="20"),
 )  # fmt: skip
 
 binding = Table(

@@ -17,6 +17,9 @@ class Trunk:
     we ask for.  `refer_targets` are the numbers its REFERs may name ("3*" for all that begin so), none by default.
     `stir` is what is made of a call's PASSporT (RFC 8225): "off", "record", "require", or "require-A" (B, C) for the
     least attestation.  `client_certificate` is the name that its TLS certificate must bear, "" for any or none.
+
+    `codecs` are encoding names, best first; () stands for those of the node (`rtp.codecs`).  `ptime_ms` is the length of the
+    packets that we ask it for.
     """
 
     id: str
@@ -26,7 +29,7 @@ class Trunk:
     username: str = ""
     auth: str = "digest"
     allowed_sources: tuple[str, ...] = ()
-    codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    codecs: tuple[str, ...] = ()
     max_calls: int = 10
     active: bool = True
     register: str = ""
@@ -35,6 +38,7 @@ class Trunk:
     refer_targets: tuple[str, ...] = ()
     stir: str = "off"
     client_certificate: str = ""
+    ptime_ms: int = 20
 
     @property
     def digest(self) -> bool:

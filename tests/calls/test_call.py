@@ -130,7 +130,7 @@ class DelayedOffer(ExchangeCase):
     def test_the_200_holds_our_offer_and_the_ack_its_answer(self) -> None:
         caller = self.answered_in_ack(lambda caller: sdp(caller.port, codecs="8 101"))
         [ok] = self.exchange.sent("SIP/2.0 200 INVITE")
-        self.assertIn(b"RTP/AVP 0 8 101", ok.body)
+        self.assertIn(b"RTP/AVP 0 8 9 101 13", ok.body)
         self.exchange.run(1)
         self.assertEqual((self.exchange.row["codec"], self.exchange.call_of(caller).media.leg._codec.name), ("PCMA", "PCMA"))
         self.assertEqual(sum(caller.heard) > 0, True)

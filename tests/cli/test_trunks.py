@@ -120,6 +120,24 @@ class Policy(Commands):
             self.assertIn(option, self.error("trunks", "add", "sbc", option, value))
 
 
+class Speech(Commands):
+    def test_codecs_are_the_nodes_unless_it_has_its_own(self) -> None:
+        self.assertEqual((self.row("acme")["codecs"], self.row("acme")["ptime_ms"]), ([], 20))
+        said = self.output("trunks", "set", "acme", "--codecs", "g722, PCMA,pcma", "--ptime", "40")
+        self.assertIn("speaks     G722, PCMA, in packets of 40 ms", said)
+        self.assertEqual((self.row("acme")["codecs"], self.row("acme")["ptime_ms"]), (["G722", "PCMA"], 40))
+        self.assertEqual(self.line("trunks", "set", "acme", "--max-calls", "7")["codecs"], ["G722", "PCMA"])
+        self.assertEqual(self.line("trunks", "set", "acme", "--codecs", "")["codecs"], [])
+        self.assertEqual(self.line("trunks", "add", "wide", "--codecs", "G722")["codecs"], ["G722"])
+
+    def test_what_is_wrong_is_told_the_known_ones(self) -> None:
+        self.assertIn("known are PCMU, PCMA, G722, opus", self.error("trunks", "set", "acme", "--codecs", "PCMU,G729"))
+        self.assertIn("--ptime", self.error("trunks", "set", "acme", "--ptime", "25"))
+
+    def row(self, name: str) -> dict[str, Any]:
+        return next(row for row in self.lines("trunks") if row["trunk"] == name)
+
+
 class Remove(Commands):
     def test_with_its_dids_and_its_secret(self) -> None:
         gone = self.line("trunks", "remove", "acme")

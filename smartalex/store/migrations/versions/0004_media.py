@@ -1,0 +1,15 @@
+"""What trunks speak.  The codecs every trunk had are no longer named by each, but once for the node."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+trunk = sa.table("trunk", sa.column("codecs", sa.JSON()))
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("trunk") as table:
+        table.add_column(sa.Column("ptime_ms", sa.Integer(), nullable=False, server_default="20"))
+    op.execute(trunk.update().values(codecs=[]))
