@@ -7,7 +7,7 @@ values, line ends of any kind.  Where it is not sure it hides too much.  Its tim
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 Span = tuple[int, int]
@@ -50,11 +50,18 @@ _HEAD_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _VISIBLE = re.compile(rb"\S")
 
 
-def harmless(data: bytes) -> bool:
-    """Whether messages, each begun on a line of its own, hold nothing to redact but keys pressed.  Cheap; errs towards False."""
+def redact_all(messages: Sequence[bytes]) -> list[bytes]:
+    """`redact` for the messages of a call, which most often hold no secrets but the answers to challenges."""
+    if _mentions_secrets(b"\n".join(messages)):
+        return [redact(data) for data in messages]
+    return [redact(data) if b"auth" in data.lower() else data for data in messages]
+
+
+def _mentions_secrets(data: bytes) -> bool:
+    """Whether any search of `_edits` but the one for challenges may find something in these lines; errs towards True."""
     low = b"\n" + data.translate(_FOLDED)
-    return not (
-        b"auth" in low or b"\nidentity" in low or b"\ny" in low
+    return bool(
+        b"\nidentity" in low or b"\ny" in low
         or b"inline:" in low or b"crypto:" in low or b"key-mgmt:" in low or b"ice-pwd:" in low or b"k=" in low
         or b"://" in low or _PASSWORD.search(low)
     )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from smartalex.sip.headers import Peer
-from smartalex.sip.redaction import harmless, redact
+from smartalex.sip.redaction import redact_all
 
 MESSAGES = 200
 OCTETS = 256 * 1024
@@ -73,10 +73,6 @@ def _traced(rows: list[list[Any]], octets: bytes) -> Iterator[Traced]:
     for at, direction, transport, peer, local, size in rows:
         yield Traced(at, direction == "in", _peer(transport, peer), _peer(transport, local), octets[start : start + size])
         start += size + 1
-
-
-def _as_it_is(data: bytes) -> bytes:
-    return data
 
 
 def _spell(peer: Peer) -> str:
@@ -151,8 +147,8 @@ class TraceBook:
         closed = [opened for opened in map(self._released, call_ids) if opened is not None]
         seen = sorted((one for opened in closed for one in opened.seen), key=_at)
         locals_ = {peer: Peer(peer.transport, *self._local(peer)) for peer in {peer for _, _, peer, _ in seen}}
-        clean = redact if not harmless(b"\n".join(one[3] for one in seen)) else _as_it_is
-        messages = (Traced(at, incoming, peer, locals_[peer], clean(data)) for at, incoming, peer, data in seen)
+        clean = redact_all([one[3] for one in seen])
+        messages = (Traced(one[0], one[1], one[2], locals_[one[2]], data) for one, data in zip(seen, clean, strict=True))
         return Trace(tuple(messages), sum(opened.dropped for opened in closed))
 
     def forget(self, call_id: str) -> None:
