@@ -90,10 +90,11 @@ def read_blocks(data: bytes) -> list[Metrics]:
 
 def _read(data: bytes, at: int) -> Metrics:
     values = _BLOCK.unpack_from(data, at)
-    signal, noise, echo, gmin, r, _, lq, cq, configuration, _, *buffer = values[12:]
+    signal, noise, echo, gmin, r, _, lq, cq, configuration, _, nominal, maximum, absolute = values[12:]
     return Metrics(
-        *values[3:12], _signed(signal), _signed(noise), None if echo == UNKNOWN else echo, gmin, r if r <= 100 else None,
-        _scored(lq), _scored(cq), configuration, *buffer,
+        *values[3:12], signal=_signed(signal), noise=_signed(noise), echo=None if echo == UNKNOWN else echo, gmin=gmin,
+        r=r if r <= 100 else None, mos_lq=_scored(lq), mos_cq=_scored(cq),
+        configuration=configuration, nominal_ms=nominal, maximum_ms=maximum, absolute_ms=absolute,
     )  # fmt: skip
 
 
