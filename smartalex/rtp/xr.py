@@ -89,12 +89,13 @@ def read_blocks(data: bytes) -> list[Metrics]:
 
 
 def _read(data: bytes, at: int) -> Metrics:
-    values = _BLOCK.unpack_from(data, at)
-    signal, noise, echo, gmin, r, _, lq, cq, configuration, _, nominal, maximum, absolute = values[12:]
+    _, _, _, ssrc, lost, discarded, dense, sparse, *rest = _BLOCK.unpack_from(data, at)
+    burst, gap, round_trip, end_system, signal, noise, echo, gmin, r, _, lq, cq, configuration, _, *buffer = rest
+    nominal, maximum, absolute = buffer
     return Metrics(
-        *values[3:12], signal=_signed(signal), noise=_signed(noise), echo=None if echo == UNKNOWN else echo, gmin=gmin,
-        r=r if r <= 100 else None, mos_lq=_scored(lq), mos_cq=_scored(cq),
-        configuration=configuration, nominal_ms=nominal, maximum_ms=maximum, absolute_ms=absolute,
+        ssrc, lost, discarded, dense, sparse, burst, gap, round_trip, end_system, _signed(signal), _signed(noise),
+        None if echo == UNKNOWN else echo, gmin, r if r <= 100 else None, _scored(lq), _scored(cq),
+        configuration, nominal, maximum, absolute,
     )  # fmt: skip
 
 
