@@ -15,6 +15,7 @@ from smartalex.media.codecs import registry
 from smartalex.media.frame import PACKET_MS
 from smartalex.tenants.trunk import Trunk
 
+SRTP = ("off", "optional", "required")
 STIR = ("off", "record", "require", "require-A", "require-B", "require-C")
 
 
@@ -52,6 +53,11 @@ class Codecs(click.ParamType[tuple[str, ...]]):
 
 OPTIONS: tuple[Callable[..., Any], ...] = (
     click.option(
+        "--srtp",
+        type=click.Choice(SRTP),
+        help="Audio protected by SRTP: never, where the PBX can, or no call without (default off).",
+    ),
+    click.option(
         "--ptime",
         type=click.Choice([str(ms) for ms in PACKET_MS]),
         help="Milliseconds of audio in the packets we ask it for (default 20); it gets such as it asks for.",
@@ -85,7 +91,7 @@ OPTIONS: tuple[Callable[..., Any], ...] = (
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --stir, --refer-target, --client-certificate, --codecs and --ptime."""
+    """Adds --stir, --refer-target, --client-certificate, --codecs, --ptime and --srtp."""
     for option in OPTIONS:
         command = option(command)
     return command
@@ -103,4 +109,5 @@ def with_policy(trunk: Trunk, given: Mapping[str, Any]) -> Trunk:
         client_certificate=trunk.client_certificate if certificate is None else certificate,
         codecs=trunk.codecs if given["codecs"] is None else given["codecs"],
         ptime_ms=int(given["ptime"] or trunk.ptime_ms),
+        srtp=given["srtp"] or trunk.srtp,
     )

@@ -51,6 +51,7 @@ def _head(call: Record) -> Iterable[tuple[str, str]]:
     yield "identity", f"attested {call['attestation']}" if call.get("attestation") else ""
     yield "flagged", call["flagged"]
     yield "codec", call["codec"]
+    yield "secured", call.get("secured", "")
     yield "audio", _audio(call["rtp"] or {})
     yield "Call-ID", call["sip_call_id"]
 

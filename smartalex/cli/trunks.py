@@ -48,6 +48,8 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
     else:
         for line in columns([HEAD, *(_cells(row) for row in rows)]):
             click.echo(line)
+        for name in sorted(here.repository.keys_in_clear() & {row["trunk"] for row in rows}):
+            click.echo(f"! {name}: the SRTP keys of its calls went over UDP or TCP, where they can be read; let it call over TLS")
 
 
 HEAD = ("TRUNK", "STATE", "CALLS", "KNOWN BY", "USERNAME", "FROM", "PBX DOMAIN", "PBX", "REGISTERED", "DIDS")
@@ -317,6 +319,8 @@ def tell(trunk: Trunk, tenancy: Tenancy, password: str | None, as_json: bool) ->
 def _policy(trunk: Trunk) -> None:
     if trunk.codecs or trunk.ptime_ms != 20:
         click.echo(f"  speaks     {', '.join(trunk.codecs) or 'the codecs of the node'}, in packets of {trunk.ptime_ms} ms")
+    if trunk.srtp != "off":
+        click.echo(f"  audio      by SRTP, {trunk.srtp} (keys in SDP are as secret as the signalling: let it call over TLS)")
     if trunk.client_certificate:
         click.echo(f"  proves     to be {trunk.client_certificate} by a TLS certificate")
     if trunk.stir != "off":

@@ -17,7 +17,7 @@ from smartalex.store import credentials, schema
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory, Extension
-from smartalex.tenants.trunk import Trunk
+from smartalex.tenants.trunk import IN_CLEAR, Trunk
 from smartalex.tenants.workspace import Tenancy, Workspace
 
 _UNKNOWN = {c.name: None if c.nullable else "" for c in schema.call.columns if not c.primary_key}
@@ -167,6 +167,13 @@ class Repository:
         query = select(table.c.trunk, func.count()).where(table.c.ended_at.is_(None)).group_by(table.c.trunk)
         with self.engine.connect() as connection:
             return {trunk: count for trunk, count in connection.execute(query)}
+
+    def keys_in_clear(self) -> set[str]:
+        """Trunks of which some of the last thousand calls had their SRTP keys in signalling that anybody could read."""
+        last = select(schema.call.c.trunk, schema.call.c.secured).order_by(schema.call.c.started_at.desc()).limit(1000).subquery()
+        query = select(last.c.trunk).where(last.c.secured.endswith(IN_CLEAR)).distinct()
+        with self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
 
     def _put_register_password(self, trunk: Trunk, password: str | None) -> None:
         if password == "" or not trunk.register:
@@ -330,6 +337,7 @@ def _trunk(row: Any) -> Trunk:
         row["id"], row["workspace"], row["name"], row["pbx_domain"], row["username"], row["auth"], tuple(row["allowed_sources"]),
         tuple(row["codecs"]), row["max_calls"], row["active"], row["register"], row["register_user"],
         row["register_expires_s"], tuple(row["refer_targets"]), row["stir"], row["client_certificate"], row["ptime_ms"],
+        row["srtp"],
     )  # fmt: skip
 
 

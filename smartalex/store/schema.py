@@ -30,6 +30,7 @@ trunk = Table(
     Column("stir", String, nullable=False, server_default="off"),
     Column("client_certificate", String, nullable=False, server_default=""),
     Column("ptime_ms", Integer, nullable=False, server_default="20"),
+    Column("srtp", String, nullable=False, server_default="off"),
 )  # fmt: skip
 
 binding = Table(
@@ -94,6 +95,7 @@ call = Table(
     Column("duration_s", Float),
     Column("rtp", JSON),
     Column("attestation", String, nullable=False, server_default=""),
+    Column("secured", String, nullable=False, server_default=""),
 )  # fmt: skip
 
 call_event = Table(

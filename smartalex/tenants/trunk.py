@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
+
+IN_CLEAR = "keys in clear"
+"""How a call's `secured` ends when its SRTP keys went over signalling that anybody on the way could read."""
 
 
 @attrs.frozen
@@ -19,7 +24,8 @@ class Trunk:
     least attestation.  `client_certificate` is the name that its TLS certificate must bear, "" for any or none.
 
     `codecs` are encoding names, best first; () stands for those of the node (`rtp.codecs`).  `ptime_ms` is the length of the
-    packets that we ask it for.
+    packets that we ask it for.  `srtp` is "off" (audio in clear only), "optional" (protected where the other side can),
+    or "required" (in clear nothing).
     """
 
     id: str
@@ -39,6 +45,7 @@ class Trunk:
     stir: str = "off"
     client_certificate: str = ""
     ptime_ms: int = 20
+    srtp: Literal["off", "optional", "required"] = "off"
 
     @property
     def digest(self) -> bool:

@@ -1,4 +1,7 @@
-"""What trunks speak.  The codecs every trunk had are no longer named by each, but once for the node."""
+"""What trunks speak, and what keeps it from others.
+
+The codecs every trunk had are no longer named by each, but once for the node.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,4 +15,7 @@ trunk = sa.table("trunk", sa.column("codecs", sa.JSON()))
 def upgrade() -> None:
     with op.batch_alter_table("trunk") as table:
         table.add_column(sa.Column("ptime_ms", sa.Integer(), nullable=False, server_default="20"))
+        table.add_column(sa.Column("srtp", sa.String(), nullable=False, server_default="off"))
+    with op.batch_alter_table("call") as table:
+        table.add_column(sa.Column("secured", sa.String(), nullable=False, server_default=""))
     op.execute(trunk.update().values(codecs=[]))
