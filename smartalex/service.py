@@ -47,6 +47,7 @@ from smartalex.errors import ConfigurationError, SmartAlexError
 from smartalex.interfaces import AuthAttempt, IAuthenticator
 from smartalex.media.tone import beep
 from smartalex.media.vad import Vad
+from smartalex.rtp.dtls import Identity
 from smartalex.rtp.plane import MediaPlane, PlaneOptions
 from smartalex.sip.digest import NonceSource
 from smartalex.sip.headers import Peer
@@ -147,6 +148,7 @@ class SmartAlexService(Service):
             config.node.host, rtp.port_range, 5, rtp.quarantine_s, rtp.symmetric, address_ipv6=config.node.host_ipv6
         )
         self.plane = MediaPlane(self.reactor, plane_options, self.switchboard, self.counters, secrets.randbits)
+        self.plane.identity = Identity(secrets.token_hex(8))
         self.switchboard.plane = self.plane
         node = config.node
         self.transports = Transports(

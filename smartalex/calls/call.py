@@ -128,6 +128,7 @@ class Call(SessionListener):
         """Ring, prepare the agent, answer when it can speak.  `answer` is None for an INVITE without an offer."""
         self.media, self.conversation, self._on_released = media, conversation, on_released
         media.leg.user = self
+        media.on_secured = self._secured
         self.session.listener = self
         body = answer if answer is not None else media.local_offer()
         ready = conversation.prepare(self._plant.options.answer_limit_s)
@@ -223,7 +224,8 @@ class Call(SessionListener):
             return
         offer = session.request.body
         try:
-            body = self.media.local_answer(offer) if offer else self.media.local_offer()
+            self.media.meet(session.peer.host, session.peer.transport)
+            body = self.media.local_answer(offer, anew=True) if offer else self.media.local_offer(anew=True)
         except RemoteError as error:
             session.reject(error.status, error.reason)
             return
@@ -258,7 +260,7 @@ class Call(SessionListener):
         self._referral = Referral(proxy(self))
         us = NameAddr("", session.dialog.local.uri)
         next_hop = None if trunk.pbx_domain else session.peer
-        options = InviteOptions(uri, next_hop, us, NameAddr("", uri), self.media.local_offer(), headers)
+        options = InviteOptions(uri, next_hop, us, NameAddr("", uri), self.media.local_offer(anew=True), headers)
         self._referral.session = self.dial(options, self._referral)
         self.record.follow(self._referral.session.call_id)
         return True
@@ -277,6 +279,7 @@ class Call(SessionListener):
     def referral_answered(self, session: Session, body: bytes) -> None:
         """The one we were referred to is there; the one who referred us hangs up, as a rule, and we do after all."""
         self.media.remote_answer(body)
+        self.media.meet(session.peer.host, session.peer.transport)
         old = self._move_to(session)
         self._referral = None
         self._media_changed()
@@ -434,6 +437,7 @@ class Call(SessionListener):
         self._on_released(self)
         self.session.listener = NOBODY  # with the leg's user, what leads back to us: no work for the collector
         self.media.leg.user = None
+        self.media.part()
 
     def _media_changed(self) -> None:
         """Offer and answer are complete, at the start or later; `held` is the peer's wish not to hear us (RFC 3264 8.4)."""
@@ -448,6 +452,15 @@ class Call(SessionListener):
         else:
             self.conversation.resume(self._untold, bool(self._untold))
             self._untold = ""
+
+    def _secured(self, what: str, why: str) -> None:
+        """What was agreed on is kept or the call ends: nobody goes on in clear unawares."""
+        if why:
+            self.record.event("secured", {"secured": f"failed: {why}", "flagged": NOT_SECURED}, {"failed": why})
+            self._plant.counters.count("calls.not_secured")
+            self._input(Input.HANG_UP, NOT_SECURED)
+        else:
+            self.record.event("secured", {"secured": what or "in part only"}, {"by": what or "nothing"})
 
     def _audio_expected(self) -> bool:
         return not self._held and self.state is not State.HANDED_OVER
@@ -519,7 +532,10 @@ CAUSES = {
 }
 """What the session calls the end -> what the record says."""
 
+NOT_SECURED = "the audio could not be secured"
+
 FAILURES = {
+    NOT_SECURED,
     "no ACK for the 200", "peer does not answer", "connection lost", "the peer knows no such call", "internal fault",
     "no audio from the caller", "no PRACK for the 180", "the session was not refreshed",
 }  # fmt: skip

@@ -22,6 +22,7 @@ from smartalex.calls.screening import Screening
 from smartalex.errors import RemoteError, ResourcesExhausted, SmartAlexError
 from smartalex.interfaces import AuthAttempt, Brief, CallEvent, Destination, IMediaSink
 from smartalex.rtp.plane import Leg, MediaPlane
+from smartalex.sdp.crypto import Fingerprint, Security
 from smartalex.sdp.negotiation import Capabilities
 from smartalex.sip.diversion import diversions
 from smartalex.sip.headers import NameAddr, Peer
@@ -205,8 +206,10 @@ class Switchboard:
             receive = all(getattr(factory, "receives", True) for factory in options.factories)
             leg = self.plane.open(receive, ipv6=":" in session.peer.host)
             media = CallMedia(
-                leg, self._capabilities(accepted.trunk), self.address_for(session.peer), new_session_id(self._records)
-            )
+                leg, self._capabilities(accepted.trunk), self.address_for(session.peer), new_session_id(self._records),
+                self._security(accepted.trunk),
+            )  # fmt: skip
+            media.meet(session.peer.host, session.peer.transport)
             answer = media.local_answer(session.request.body) if session.request.body else None
             media.tune()
         except SmartAlexError as error:
@@ -228,6 +231,10 @@ class Switchboard:
         if known is None or known[0] is not workspace.directory:
             known = self._views[workspace.id] = workspace.directory, destinations(workspace.directory)
         return known[1]
+
+    def _security(self, trunk: Trunk) -> Security:
+        identity = self.plane.identity
+        return Security(trunk.srtp, self._records.tokens, Fingerprint("sha-256", identity.sha256) if identity else None)
 
     def _capabilities(self, trunk: Trunk) -> Capabilities:
         return Capabilities(trunk.codecs or self._plant.options.codecs, ptime_ms=trunk.ptime_ms)
