@@ -17,7 +17,7 @@ from smartalex.rtp.hearing import CONCEALED, NOTHING, Hearing
 from smartalex.rtp.packet import HEADER_BYTES
 from smartalex.rtp.protection import Protection, Shake, Wanted
 from smartalex.rtp.quality import mos, r_factor
-from smartalex.rtp.receiver import UNSPECIFIED, Address, Press, Receiver
+from smartalex.rtp.receiver import UNSPECIFIED, Address, Presses, Receiver
 from smartalex.rtp.rtcp import RtcpSession
 from smartalex.rtp.sender import Sender
 
@@ -121,7 +121,7 @@ class Leg:
         self.adopt(params)
         if not self.closed:
             self._secure(params.secured, address, port)
-        self.receiver.configure(params.payload_type, params.dtmf_payload_type)
+        self.receiver.configure(params.payload_type, params.dtmf_payload_type, params.dtmf_clock)
         self._pressed(self.receiver.expect(address, port))
         send = params.send and self.receiver.remote is not None and not self.closed
         self.sender.configure(params.payload_type, params.dtmf_payload_type, send=send, keys_clock=params.dtmf_clock)
@@ -235,13 +235,13 @@ class Leg:
 
     def received(self, buffer: memoryview, size: int, address: Address, arrival: float) -> None:
         """One datagram, the first `size` bytes of `buffer`; `arrival` is seconds of any even clock."""
-        pressed = self.receiver.received(buffer, size, address, arrival)
-        if pressed is not None:
-            self.on_pressed(self, *pressed)
+        presses = self.receiver.received(buffer, size, address, arrival)
+        if presses:
+            self._pressed(presses)
 
-    def _pressed(self, press: Press | None) -> None:
-        if press is not None:
-            self.on_pressed(self, *press)
+    def _pressed(self, presses: Presses) -> None:
+        for digit, ms in presses:
+            self.on_pressed(self, digit, ms)
 
     def tick(self) -> None:
         """Once in 20 ms: the packet that is due goes out; a key press whose end was lost comes to its end."""
@@ -257,9 +257,9 @@ class Leg:
             except OSError:
                 pass  # a full buffer or an unreachable host: the next frame tries again
             packet = sender.packet() if sender.more else None
-        pressed = self.receiver.tick()
-        if pressed is not None:
-            self.on_pressed(self, *pressed)
+        presses = self.receiver.tick()
+        if presses:
+            self._pressed(presses)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -13,12 +13,11 @@ LATCH_S = 5.0
 UNSPECIFIED = ("0.0.0.0", "::")
 Address = tuple[str, int] | tuple[str, int, int, int]
 
-Press = tuple[str, int]
-"""A key and the milliseconds it was held."""
+Presses = tuple[dtmf.Press, ...]
 
 
 class Receiver:
-    """Sans-IO: `received` takes one datagram; audio goes on to `hearing`, a key press that is complete is returned.
+    """Sans-IO: `received` takes one datagram; audio goes on to `hearing`, key presses that are complete are returned.
 
     `strangers` came from elsewhere than the peer, `malformed` is no RTP.
     """
@@ -44,28 +43,29 @@ class Receiver:
         self.symmetric = self.enabled = True
         self.unprotect: Callable[[memoryview, int, Address], bytes | None] | None = None
 
-    def configure(self, payload_type: int, dtmf_payload_type: int | None) -> None:
+    def configure(self, payload_type: int, dtmf_payload_type: int | None, dtmf_clock: int = 8000) -> None:
         self._pt = payload_type
         self._dtmf_pt = -1 if dtmf_payload_type is None else dtmf_payload_type
+        self._dtmf.clock = dtmf_clock
 
-    def expect(self, address: str, port: int) -> Press | None:
+    def expect(self, address: str, port: int) -> Presses:
         """Where the peer is, as signalling has it; another address than before means a new source, to be learned again.
 
         The unspecified address (hold in the style of RFC 2543) says nothing about where the peer is, and changes nothing.
         """
         signalled: Address = (address, port, 0, 0) if ":" in address else (address, port)
         if signalled == self._signalled or address in UNSPECIFIED:
-            return None
+            return ()
         self._signalled = self.remote = signalled
         self._latch_until = self._now() + LATCH_S
         return self._forget_source()
 
-    def received(self, buffer: memoryview | bytes, size: int, address: Address, arrival: float) -> Press | None:
+    def received(self, buffer: memoryview | bytes, size: int, address: Address, arrival: float) -> Presses:
         """One datagram, the first `size` bytes of `buffer`; `arrival` is seconds of any even clock."""
         if self.unprotect is not None:
             plain = self.unprotect(memoryview(buffer), size, address)
             if plain is None:
-                return None
+                return ()
             buffer, size = plain, len(plain)
         if size >= HEADER_BYTES and buffer[0] == 0x80:
             start, end = HEADER_BYTES, size
@@ -73,16 +73,17 @@ class Receiver:
             bounds = payload_bounds(buffer, size)
             if bounds is None:
                 self.malformed += 1
-                return None
+                return ()
             start, end = bounds
         _, second, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
         kind = second & 0x7F
         if address != self.remote and not self._latch(address, kind):
             self.strangers += 1
-            return None
+            return ()
         self.last_at = self._now()
         self.packets += 1
-        source, pressed = self.source, None
+        source = self.source
+        pressed: Presses = ()
         if source is None or source.ssrc != ssrc:
             source, pressed = self._new_source(ssrc, sequence)
         state = source.packet(sequence)
@@ -94,12 +95,12 @@ class Receiver:
                 if self.enabled:
                     self.hearing.push(sequence, timestamp, bytes(buffer[start:end]))
         elif kind == self._dtmf_pt:
-            return self._dtmf.packet(bytes(buffer[start:end]), timestamp) or pressed
+            return pressed + self._dtmf.packet(bytes(buffer[start:end]), timestamp)
         return pressed
 
-    def tick(self) -> Press | None:
+    def tick(self) -> Presses:
         """Each 20 ms: a key press whose end was lost comes to its end."""
-        return self._dtmf.tick() if self._dtmf.pressing else None
+        return self._dtmf.tick() if self._dtmf.pressing else ()
 
     @property
     def lost(self) -> int:
@@ -112,7 +113,7 @@ class Receiver:
         self.remote = address
         return True
 
-    def _new_source(self, ssrc: int, sequence: int) -> tuple[Source, Press | None]:
+    def _new_source(self, ssrc: int, sequence: int) -> tuple[Source, Presses]:
         if self.packets == 1:
             self.first_at = self.last_at
         pressed = self._forget_source()
@@ -120,7 +121,7 @@ class Receiver:
         self.source = source = Source(ssrc, sequence)
         return source, pressed
 
-    def _forget_source(self) -> Press | None:
+    def _forget_source(self) -> Presses:
         if self.source is not None:
             self._lost_before += self.source.lost
             self.source = None

@@ -18,7 +18,7 @@ from smartalex.rtp import dtmf, rtcp
 from smartalex.rtp.plane import CONCEALED, NOTHING, MediaParams
 from smartalex.rtp.source import Source
 from tests.media.sounds import frames, rms, samples, tone, voice
-from tests.rtp.wire import PARAMS, PORTS, Bench, Packet, Peer, bound, free_ports
+from tests.rtp.wire import PARAMS, PORTS, Bench, Packet, Peer, bound, free_ports, key_events
 
 SILENCE = PCMU().encode(bytes(320))
 VOICE = voice(1000)
@@ -548,7 +548,7 @@ class Hearing(Case):
 class Keys(Case):
     def press(self, bench: Bench, leg: Any, peer: Peer, digit: str, wire: slice = slice(None)) -> None:
         at = peer.timestamp
-        for payload, _ in dtmf.packets(digit, 100)[wire]:
+        for _, payload in key_events(digit)[wire]:
             peer.send(leg, payload, 101, timestamp=at)
             bench.run(0.02)
 
@@ -618,7 +618,7 @@ class Faults(Case):
         bench.sink.broken = True
         self.talk(bench, leg, peer, VOICE[:3200])
         at = peer.timestamp
-        for payload, _ in dtmf.packets("4", 100):
+        for _, payload in key_events("4", 120):
             peer.send(leg, payload, 101, timestamp=at)
             bench.run(0.02)
         bench.sink.broken = False
@@ -640,7 +640,7 @@ class Faults(Case):
         bench = self.bench()
         self.patch(bench.sink, "on_dtmf", lambda leg, digit, ms: leg.close())
         leg, peer = bench.connected()
-        for payload, _ in dtmf.packets("4", 100):
+        for _, payload in key_events("4"):
             peer.send(leg, payload, 101, timestamp=0)
         bench.run(0.1)
         self.assertEqual((leg.closed, bench.counters.values["rtp.fault", ""]), (True, 0))

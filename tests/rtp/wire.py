@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from smartalex.counters import Counters
+from smartalex.rtp.keys import KeyPresses
 from smartalex.rtp.packet import HEADER, pack
 from smartalex.rtp.plane import MediaParams, PlaneOptions
 
@@ -67,6 +68,15 @@ class Sink:
 
     def flags(self, leg: Any) -> list[int]:
         return [flags for other, _, flags in self.frames if other is leg]
+
+
+def key_events(digit: str, ms: int = 100, clock: int = 8000, packet_ms: int = 20) -> list[tuple[int, bytes]]:
+    """One key press as it is sent: (units since its beginning, payload) of each packet, the end three times."""
+    keys, made = KeyPresses(), []
+    keys.press(digit, ms)
+    while (event := keys.next(packet_ms, clock)) is not None:
+        made.append((event[1], event[0]))
+    return made
 
 
 class Packet:
