@@ -16,14 +16,14 @@ import numpy as np
 from tests.interop import voice
 from tests.interop.platform import Platform, free_port
 
-MODULES = ("g711", "aufile", "aubridge", "sndfile", "account", "menu", "ctrl_tcp")
+MODULES = ("g711", "g722", "opus", "aufile", "aubridge", "sndfile", "account", "menu", "ctrl_tcp")
 CONFIG = """\
 sip_listen {address}:{sip}
 sip_cafile {certificate}
 audio_source aufile,{folder}/caller.wav
 audio_player aubridge,x
-ausrc_srate 8000
-auplay_srate 8000
+ausrc_srate {rate}
+auplay_srate {rate}
 ausrc_channels 1
 auplay_channels 1
 rtp_ports 40000-48000
@@ -36,19 +36,26 @@ ADDRESS = "127.0.0.5"
 
 
 class Baresip:
-    """`events` are what it told so far: CALL_ESTABLISHED, CALL_CLOSED, ...; it registers every `register_s`, 0 never."""
+    """`events` are what it told so far: CALL_ESTABLISHED, CALL_CLOSED, ...; it registers every `register_s`, 0 never.
 
-    def __init__(self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None, register_s: int = 0) -> None:
+    `said` is at `rate`, and so is what it `heard`; it asks for packets of `ptime_ms`.
+    """
+
+    def __init__(
+        self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None, register_s: int = 0,
+        *, codecs: str = "PCMU,PCMA", rate: int = voice.RATE, ptime_ms: int = 20,
+    ) -> None:  # fmt: skip
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-baresip-"))
         self.events: list[dict[str, Any]] = []
         self._platform, self._transport = platform, transport
         control = free_port(ADDRESS)
-        voice.write(self.folder / "caller.wav", np.zeros(60 * voice.RATE) if said is None else said)
-        config = CONFIG.format(address=ADDRESS, sip=free_port(ADDRESS), control=control, folder=self.folder,
+        voice.write(self.folder / "caller.wav", np.zeros(60 * rate) if said is None else said, rate)
+        config = CONFIG.format(address=ADDRESS, rate=rate, sip=free_port(ADDRESS), control=control, folder=self.folder,
                                certificate=platform.state / "tls.crt")  # fmt: skip
         (self.folder / "config").write_text(config + "".join(f"module {name}.so\n" for name in MODULES))
         port = platform.tls if transport == "tls" else platform.sip
-        account = f"<sip:{platform.username}@127.0.0.1:{port};transport={transport}>;regint={register_s};audio_codecs=PCMU,PCMA"
+        account = f"<sip:{platform.username}@127.0.0.1:{port};transport={transport}>;regint={register_s}"
+        account += f";audio_codecs={codecs};ptime={ptime_ms}"
         login = f";auth_user={platform.username};auth_pass={platform.password}\n"
         (self.folder / "accounts").write_text(account + login)
         (self.folder / "contacts").write_text("")
@@ -108,7 +115,7 @@ class Baresip:
         return "\n".join(line for line in lines if line.strip() and "(bit/s)" not in line)
 
     def heard(self) -> np.ndarray:
-        """What came from us, 8 kHz, -1..1."""
+        """What came from us, -1..1."""
         [path] = self.folder.glob("dump-*-dec.wav")
         return voice.read(path)
 

@@ -26,10 +26,10 @@ def pcm(alaw: bytes) -> np.ndarray:
     return np.frombuffer(PCMA().decode(alaw), "<i2") / 32768
 
 
-def write(path: Path, sound: np.ndarray) -> None:
+def write(path: Path, sound: np.ndarray, rate: int = RATE) -> None:
     """A 16-bit WAV, mono."""
     with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.setparams((1, 2, rate, 0, "NONE", ""))
         file.writeframes((sound * 32767).astype("<i2").tobytes())
 
 
@@ -40,13 +40,13 @@ def read(path: Path) -> np.ndarray:
     return np.frombuffer(data[start : start + (len(data) - start) // 2 * 2], "<i2") / 32768
 
 
-def compare(said: np.ndarray, heard: np.ndarray) -> tuple[float, float]:
+def compare(said: np.ndarray, heard: np.ndarray, rate: int = RATE) -> tuple[float, float]:
     """The best normalised cross-correlation, and the delay in milliseconds at which it is found."""
     size = 1 << (len(said) + len(heard)).bit_length()
     product = np.fft.irfft(np.fft.rfft(heard, size) * np.fft.rfft(said, size).conj(), size)[: len(heard)]
     best = int(product.argmax())
     part = heard[best : best + len(said)]
-    return float(product[best] / (np.linalg.norm(part) * np.linalg.norm(said[: len(part)]))), 1000 * best / RATE
+    return float(product[best] / (np.linalg.norm(part) * np.linalg.norm(said[: len(part)]))), 1000 * best / rate
 
 
 def loudest_hz(sound: np.ndarray) -> float:
