@@ -26,10 +26,10 @@ class _Held:
 
     __slots__ = ("digit", "duration", "ended", "first", "last")
 
-    def __init__(self, digit: str, timestamp: int) -> None:
+    def __init__(self, digit: str, timestamp: int, duration: int) -> None:
         self.digit = digit
         self.first = self.last = timestamp  # of its first and its last segment
-        self.duration = 0  # of the last segment
+        self.duration = duration  # of the last segment
         self.ended = False
 
     def owns(self, timestamp: int, duration: int, ended: bool) -> bool:
@@ -98,21 +98,21 @@ class DtmfReceiver:
         complete: tuple[Press, ...] = ()
         held = self._find(digit, timestamp, duration, ended)
         if held is None:
-            held, complete = self._begin(digit, timestamp)
+            held, complete = self._begin(digit, timestamp, duration)
         held.add(timestamp, duration, ended)
         if held is not self._open:
             return complete
         self._ticks = 0
         return complete + self._finish() if ended else complete
 
-    def _begin(self, digit: str, timestamp: int) -> tuple[_Held, tuple[Press, ...]]:
+    def _begin(self, digit: str, timestamp: int, duration: int) -> tuple[_Held, tuple[Press, ...]]:
         """A press that nothing was known of; one that was overtaken by another is over, and complete at once."""
-        held, known = _Held(digit, timestamp), self._known
+        held, known = _Held(digit, timestamp, duration), self._known
         overtaken = bool(known) and _signed(timestamp - known[-1].first) < 0
         known.insert(len(known) - overtaken, held)
         del known[:-REMEMBERED]
         if overtaken:
-            return held, ((digit, 0),)
+            return held, ((digit, held.ms(self.clock)),)
         complete = self._finish()
         self._open, self.pressing = held, True
         return held, complete

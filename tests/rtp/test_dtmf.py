@@ -6,7 +6,7 @@ from unittest import TestCase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartalex.rtp.dtmf import DIGITS, EVENT, LONGEST, LOST_TICKS, REMEMBERED, DtmfReceiver
+from smartalex.rtp.dtmf import DIGITS, EVENT, LOST_TICKS, REMEMBERED, DtmfReceiver
 from tests.rtp.wire import key_events
 
 ENDS = 3
