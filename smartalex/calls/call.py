@@ -179,6 +179,15 @@ class Call(SessionListener):
             self._media_changed()
         self._input(Input.ACK)
 
+    def on_answer(self, session: Session, body: bytes) -> None:
+        """Of a refresh, and another one than we had: new keys for instance."""
+        try:
+            self.media.refreshed(body)
+        except RemoteError as error:
+            self._input(Input.HANG_UP, f"the answer to a refresh did not fit: {error.reason}")
+            return
+        self._media_changed()
+
     def on_reinvite(self, session: Session, body: bytes) -> bytes | None:
         if not body:
             return self.media.local_offer()

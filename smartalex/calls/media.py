@@ -82,6 +82,12 @@ class CallMedia:
         self.offered = False
         self.agreed = negotiation.accept(SessionDescription.parse(answer), self._capabilities, self._offer, self._security)
 
+    def refreshed(self, answer: bytes) -> None:
+        """The peer's answer to what we said last, sent once more to keep the session alive."""
+        if self.agreed is not None:
+            self._offer = crypto.offered(self._security, (self.agreed.profile, self.agreed.secured))
+            self.remote_answer(answer)
+
     def connect(self) -> None:
         """Send and receive as agreed (again, after a re-INVITE)."""
         agreed = self.agreed
