@@ -49,6 +49,12 @@ LIMIT_S = 10.0
 ATTEMPTS = 20
 """Keys are to be there in this time, whatever has failed meanwhile, so many handshakes at most."""
 
+AGAIN_S = (0.05, 0.1, 0.2, 0.4)
+"""A flight is said again after these times, as it was: who had it before does not take it twice (RFC 6347 4.1.2.6).
+
+OpenSSL's own first wait is one second, too long for a caller whose telephone was not listening yet.
+"""
+
 UNPROVED = "the certificate has another fingerprint"
 
 _HEADER = 13
@@ -239,8 +245,8 @@ class Handshake:
     """
 
     __slots__ = (
-        "_address", "_alarm", "_attempts", "_clock", "_context", "_deadline", "_endpoint", "_signalled", "_why", "done", "failed",
-        "peer", "send", "symmetric",
+        "_address", "_again_s", "_alarm", "_attempts", "_clock", "_context", "_deadline", "_endpoint", "_flight", "_signalled",
+        "_why", "done", "failed", "peer", "send", "symmetric",
     )  # fmt: skip
 
     def __init__(self, clock: IReactorTime, context: SSL.Context, peer: DtlsPeer, signalled: Address) -> None:
@@ -252,6 +258,8 @@ class Handshake:
         self._alarm: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
         self._endpoint: DtlsEndpoint | None = None
+        self._flight: list[bytes] = []
+        self._again_s: tuple[float, ...] = ()
         self.peer = peer
         self.symmetric = True
         self.send: Callable[[bytes, Address], None] = _nothing
@@ -267,6 +275,7 @@ class Handshake:
             if alarm is not None:
                 alarm.cancel()
         self._alarm = self._deadline = self._endpoint = None
+        self._flight = []
         self.send = self.done = self.failed = _nothing
 
     def serves(self, peer: DtlsPeer, signalled: Address) -> bool:
@@ -295,19 +304,27 @@ class Handshake:
         self._advance(endpoint, endpoint.start())
 
     def _advance(self, endpoint: DtlsEndpoint, datagrams: list[bytes]) -> None:
-        for datagram in datagrams:
+        if datagrams:
+            self._flight, self._again_s = datagrams, AGAIN_S
+            self._say()
+        self._wait(endpoint)
+        if endpoint.failed:
+            self._again(endpoint.failed)
+        elif endpoint.keys is not None:
+            done, self.done = self.done, _nothing
+            done(endpoint.keys, self._address)
+
+    def _say(self) -> None:
+        for datagram in self._flight:
             self.send(datagram, self._address)
+
+    def _wait(self, endpoint: DtlsEndpoint) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         seconds = endpoint.timeout_s
         if seconds is not None:
-            self._alarm = self._clock.callLater(seconds, self._timed_out)
-        elif endpoint.failed:
-            self._again(endpoint.failed)
-        elif endpoint.keys is not None:
-            done, self.done = self.done, _nothing
-            done(endpoint.keys, self._address)
+            self._alarm = self._clock.callLater(min(seconds, *self._again_s[:1], LIMIT_S), self._timed_out)
 
     def _again(self, why: str) -> None:
         """Anybody who can forge an address can make a handshake fail, but nobody can end one as the peer would."""
@@ -319,9 +336,13 @@ class Handshake:
             self._begin(self._signalled)
 
     def _timed_out(self) -> None:
-        self._alarm = None
-        if self._endpoint is not None:
-            self._advance(self._endpoint, self._endpoint.timed_out())
+        self._alarm, endpoint = None, self._endpoint
+        if endpoint is not None and self._again_s:
+            self._again_s = self._again_s[1:]
+            self._say()
+            self._wait(endpoint)
+        elif endpoint is not None:
+            self._advance(endpoint, endpoint.timed_out())
 
     def _time_is_up(self) -> None:
         """For the handshake, or, where it was done long since, for what is kept to say its end again."""

@@ -280,6 +280,23 @@ class Handshakes(TestCase):
             self.assertTrue(shell.handshake.received(b"\x16", THERE))
             self.assertFalse(shell.handshake.received(b"\x16", ELSEWHERE))
 
+    def test_who_was_not_listening_yet_is_told_again_soon(self) -> None:
+        for lost in range(3):
+            shell, peer = Shell(True), self.peer(False)
+            for _ in range(lost):
+                self.assertTrue(shell.taken())
+                shell.clock.advance(0.1)
+            shell.talk(peer)
+            self.assertEqual([keys.sending for keys, _ in shell.keys], [keys_of(peer).receiving])
+        shell = Shell(False)
+        first = self.peer(True)
+        shell.handshake.received(first.start()[0], THERE)
+        lost_flight = shell.taken()
+        shell.clock.advance(0.06)
+        self.assertEqual(shell.sent, lost_flight)
+        shell.clock.pump([0.1] * 8)
+        self.assertEqual(len(shell.sent), 4 * len(lost_flight))
+
     def test_only_the_signalled_address_where_we_begin(self) -> None:
         shell = Shell(True)
         [(hello, address)] = shell.taken()
