@@ -16,7 +16,7 @@ import numpy as np
 from tests.interop import voice
 from tests.interop.platform import Platform, free_port
 
-MODULES = ("g711", "g722", "opus", "aufile", "aubridge", "sndfile", "account", "menu", "ctrl_tcp")
+MODULES = ("g711", "g722", "opus", "aufile", "aubridge", "sndfile", "srtp", "dtls_srtp", "account", "menu", "ctrl_tcp")
 CONFIG = """\
 sip_listen {address}:{sip}
 sip_cafile {certificate}
@@ -39,11 +39,12 @@ class Baresip:
     """`events` are what it told so far: CALL_ESTABLISHED, CALL_CLOSED, ...; it registers every `register_s`, 0 never.
 
     `said` is at `rate`, and so is what it `heard`; it asks for packets of `ptime_ms`.
+    `mediaenc` is "srtp" (offered), "srtp-mand" or "dtls_srtp".
     """
 
     def __init__(
         self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None, register_s: int = 0,
-        *, codecs: str = "PCMU,PCMA", rate: int = voice.RATE, ptime_ms: int = 20,
+        *, codecs: str = "PCMU,PCMA", rate: int = voice.RATE, ptime_ms: int = 20, mediaenc: str = "",
     ) -> None:  # fmt: skip
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-baresip-"))
         self.events: list[dict[str, Any]] = []
@@ -55,7 +56,7 @@ class Baresip:
         (self.folder / "config").write_text(config + "".join(f"module {name}.so\n" for name in MODULES))
         port = platform.tls if transport == "tls" else platform.sip
         account = f"<sip:{platform.username}@127.0.0.1:{port};transport={transport}>;regint={register_s}"
-        account += f";audio_codecs={codecs};ptime={ptime_ms}"
+        account += f";audio_codecs={codecs};ptime={ptime_ms}" + (f";mediaenc={mediaenc}" if mediaenc else "")
         login = f";auth_user={platform.username};auth_pass={platform.password}\n"
         (self.folder / "accounts").write_text(account + login)
         (self.folder / "contacts").write_text("")

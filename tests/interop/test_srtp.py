@@ -1,0 +1,159 @@
+"""baresip over SRTP: keys in SDP and by DTLS, what the wire shows of it, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+from unittest import TestCase
+
+import numpy as np
+
+from smartalex.media.codecs.g711 import PCMU
+from smartalex.tenants.trunk import IN_CLEAR
+from tests.interop.baresip import Baresip
+from tests.interop.capture import Capture
+from tests.interop.peers import needs
+from tests.interop.platform import Platform
+from tests.interop.voice import compare, voice
+
+FRAME = 160
+
+
+@needs("baresip", "sipp", "tshark")
+class Secured(TestCase):
+    platform: Platform
+    voice: np.ndarray
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.platform = Platform("22000-22900").start()
+        cls.voice = voice(3)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.platform.remove()
+
+    def telephone(self, mediaenc: str, transport: str = "udp", said: np.ndarray | None = None) -> Baresip:
+        telephone = Baresip(self.platform, transport, said, codecs="PCMU", mediaenc=mediaenc)
+        self.addCleanup(telephone.close)
+        return telephone
+
+    def policy(self, policy: str) -> None:
+        self.platform.command("trunks", "set", "acme", "--srtp", policy)
+        time.sleep(1.5)  # until it is adopted
+
+    def newest(self) -> dict[str, Any]:
+        """Once it is closed."""
+        for _ in range(100):
+            [row] = self.platform.calls("--limit", "1")
+            if row["disposition"]:
+                break
+            time.sleep(0.1)
+        return row
+
+    def payloads(self, capture: Capture) -> list[bytes]:
+        """Whatever went to and from the media ports."""
+        first, last = self.platform.rtp_ports.split("-")
+        inside = f"(udp.port >= {first} and udp.port <= {last})"
+        command = [
+            "tshark",
+            "-r",
+            str(capture.file),
+            "-Y",
+            inside,
+            "-T",
+            "fields",
+            "-e",
+            "udp.payload",
+            "--disable-protocol",
+            "rtp",
+        ]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        return [bytes.fromhex(line.replace(":", "")) for line in done.stdout.split()]
+
+    def test_the_echo_is_what_was_said_and_nobody_else_hears_it(self) -> None:
+        said = np.concatenate((self.voice, np.zeros(8000)))
+        plain = PCMU().encode((np.round(said * 32767)).astype("<i2").tobytes())
+        frames = {plain[at : at + 32] for at in range(0, len(self.voice), 80)}
+        frames |= {bytes([silent]) * 16 for silent in (0xFF, 0x7F)}
+        for mediaenc, policy, transport, secured in (
+            ("srtp", "optional", "udp", f"sdes AES_CM_128_HMAC_SHA1_80, {IN_CLEAR}"),
+            ("srtp-mand", "required", "tls", "sdes AES_CM_128_HMAC_SHA1_80"),
+            ("dtls_srtp", "optional", "udp", "dtls "),
+            ("dtls_srtp", "required", "tls", "dtls "),
+        ):
+            self.policy(policy)
+            capture = Capture(self.platform)
+            telephone = self.telephone(mediaenc, transport, said)
+            telephone.dial("echo")
+            telephone.wait("CALL_CLOSED")  # when its file ends
+            capture.stop()
+            likeness, delay_ms = compare(self.voice, telephone.heard())
+            row = self.newest()
+            print(f"{mediaenc} over {transport}: {row['secured']}, correlation {likeness:.3f}, delay {delay_ms:.0f} ms")
+            self.assertGreater(likeness, 0.8, mediaenc)
+            self.assertEqual((row["disposition"], row["secured"][: len(secured)]), ("completed", secured))
+            self.assertEqual(row["rtp"]["replayed"], 0)
+            wire = self.payloads(capture)
+            audio = [data for data in wire if data[:1] == b"\x80" and data[1] & 0x7F == 0]
+            self.assertGreater(len(audio), 250)
+            self.assertFalse([data for data in wire if any(frame in data for frame in frames)], "plain audio on the wire")
+            self.assertLessEqual({len(data) for data in audio}, {12 + FRAME + tag for tag in (4, 10, 16)})
+
+    def test_in_clear_the_same_look_finds_it(self) -> None:
+        """So that the test above means something."""
+        self.policy("optional")
+        said = np.concatenate((self.voice, np.zeros(4000)))
+        plain = PCMU().encode((np.round(said * 32767)).astype("<i2").tobytes())
+        capture = Capture(self.platform)
+        telephone = self.telephone("", "udp", said)
+        telephone.dial("echo")
+        telephone.wait("CALL_CLOSED")
+        capture.stop()
+        wire = self.payloads(capture)
+        found = [at for at in range(0, len(self.voice), FRAME) if any(plain[at : at + 32] in data for data in wire)]
+        self.assertGreater(len(found), 20)
+        self.assertEqual(self.newest()["secured"], "")
+
+    def test_keys_pressed(self) -> None:
+        self.policy("optional")
+        self.platform.command("trunks", "set", "acme", "--pbx-domain", f"127.0.0.1:{self.platform.sip}")
+        for mediaenc in ("srtp", "dtls_srtp"):
+            telephone = self.telephone(mediaenc)
+            telephone.dial("alex")
+            telephone.wait("CALL_ESTABLISHED")
+            for _ in range(2):
+                time.sleep(1.5)
+                telephone.press("1")
+            time.sleep(2)
+            telephone.command("hangup")
+            telephone.wait("CALL_CLOSED")
+            alex = next(row for row in self.platform.calls("--limit", "5") if row["did"] == "alex")
+            kinds = [event["kind"] for event in self.platform.call(alex["id"])["events"]]
+            self.assertIn("transfer", kinds, mediaenc)
+
+    def test_what_is_refused(self) -> None:
+        for mediaenc, policy, why in (
+            ("srtp-mand", "off", "audio only over RTP/SAVP, and SRTP is off"),
+            ("", "required", "SRTP is required"),
+        ):
+            self.policy(policy)
+            telephone = self.telephone(mediaenc)
+            telephone.dial("echo")
+            telephone.wait("CALL_CLOSED")
+            row = self.newest()
+            self.assertEqual((row["disposition"], row["status"], row["cause"]), ("refused", 488, why))
+
+    def test_no_key_is_kept(self) -> None:
+        self.policy("optional")
+        telephone = self.telephone("srtp", "udp", np.concatenate((self.voice[:8000], np.zeros(2000))))
+        telephone.dial("echo")
+        telephone.wait("CALL_CLOSED")
+        row = self.newest()
+        time.sleep(3)
+        trace = self.platform.command("calls", "trace", row["id"], "--messages")
+        self.assertIn("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:****", trace)
+        self.assertNotRegex(trace, r"inline:(?!\*{40})")
+        self.assertNotIn("inline", self.platform.logged())
+        self.assertIn("SRTP keys of its calls went over UDP or TCP", self.platform.command("trunks"))
