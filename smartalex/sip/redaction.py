@@ -38,7 +38,8 @@ _WEB_URI = re.compile(rb"://([^\s<>\"/]*+)")
 _URI_HEADER = re.compile(rb"authorization=([^\s<>\"&;]++)")
 
 _INLINE = re.compile(rb"inline:([^|;\s]++)")
-_CRYPTO = re.compile(_LINE + rb"a=crypto:[ \t]*+\d++[ \t]++[^\s]++[ \t]++(?![^\r\n]*inline:)([^\r\n]++)")
+_CRYPTO = re.compile(_LINE + rb"a=crypto:[ \t]*+[^\s]++[ \t]++(?:[a-z0-9_]++[ \t]++)?+([^\r\n]++)")
+_PARAMETER = re.compile(rb"(?<![^ \t])(?!inline:[^\s]|un[a-z]+_srtc?p\b|kdr=|wsh=)[^\s]++")
 _KEY_MGMT = re.compile(rb"key-mgmt:[ \t]*+(?:[a-z0-9]++[ \t]++)?([^\r\n]++)")
 _ICE = re.compile(rb"ice-pwd:([^\r\n]++)")
 _KEY_LINE = re.compile(_LINE + rb"k=(?:[a-z0-9]++:)?([^\r\n]++)")
@@ -95,9 +96,12 @@ def _edits(low: bytes, sensitive_digits: bool) -> Iterator[Edit]:
         yield from _passwords(low, _WEB_URI)
     if b"authorization=" in low:
         yield from ((*found.span(1), HIDDEN) for found in _URI_HEADER.finditer(low))
-    for mark, secret in ((b"inline:", _INLINE), (b"crypto:", _CRYPTO), (b"key-mgmt:", _KEY_MGMT), (b"ice-pwd:", _ICE)):
+    for mark, secret in ((b"inline:", _INLINE), (b"key-mgmt:", _KEY_MGMT), (b"ice-pwd:", _ICE)):
         if mark in low:
             yield from _masked(low, (found.span(1) for found in secret.finditer(low)))
+    if b"crypto:" in low:
+        for found in _CRYPTO.finditer(low):  # whatever has no business there
+            yield from _masked(low, (one.span() for one in _PARAMETER.finditer(low, *found.span(1))))
     if b"k=" in low:
         yield from ((*found.span(1), HIDDEN) for found in _KEY_LINE.finditer(low))
     if sensitive_digits and _DTMF.search(low):
