@@ -54,10 +54,10 @@ class Change:
     """A re-INVITE or UPDATE of ours; `refresh`: nothing is new in it."""
 
     method: str
-    body: bytes
+    body: bytes = attrs.field(repr=False)  # SDP may hold keys
     refresh: bool = False
     tries: int = 0
-    ack: bytes = b""
+    ack: bytes = attrs.field(default=b"", repr=False)
 
 
 def glare_wait_s(role: str, chance: float) -> float:

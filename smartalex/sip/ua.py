@@ -66,7 +66,7 @@ class InviteOptions:
     next_hop: Peer | None
     from_: NameAddr
     to: NameAddr
-    body: bytes = b""
+    body: bytes = attrs.field(default=b"", repr=False)  # SDP may hold keys
     headers: tuple[tuple[str, str], ...] = ()
     digest: DigestClient | None = None
     redirects: Callable[[Uri], bool] = lambda uri: False
