@@ -114,8 +114,20 @@ class Policy(Commands):
         row = self.line("trunks", "set", "sbc", "--no-refer-targets", "--stir", "off", "--client-certificate", "")
         self.assertEqual((row["refer_targets"], row["stir"], row["client_certificate"]), ([], "off", ""))
 
+    def test_audio_is_in_clear_unless_it_is_told_otherwise(self) -> None:
+        self.assertEqual(self.line("trunks", "add", "sbc")["srtp"], "off")
+        self.assertIn("audio      by SRTP, required", self.output("trunks", "set", "sbc", "--srtp", "required"))
+        self.assertEqual(self.line("trunks", "set", "sbc", "--max-calls", "7")["srtp"], "required")
+        self.assertEqual(self.line("trunks", "set", "sbc", "--srtp", "off")["srtp"], "off")
+
     def test_what_is_wrong_is_named(self) -> None:
-        wrong = (("--stir", "maybe"), ("--refer-target", "*"), ("--refer-target", "3**"), ("--client-certificate", "a b"))
+        wrong = (
+            ("--stir", "maybe"),
+            ("--srtp", "on"),
+            ("--refer-target", "*"),
+            ("--refer-target", "3**"),
+            ("--client-certificate", "a b"),
+        )
         for option, value in wrong:
             self.assertIn(option, self.error("trunks", "add", "sbc", option, value))
 

@@ -70,6 +70,14 @@ class Records(StoreCase):
         [row] = self.repository.calls(refused=True)
         self.assertEqual((row["id"], row["status"], row["detail"]), ("B", 404, REFUSED["detail"]))
 
+    def test_trunks_whose_keys_anybody_could_read(self) -> None:
+        for number, (trunk, secured) in enumerate((
+            ("office", "sdes AES_CM_128_HMAC_SHA1_80, keys in clear"), ("office", "dtls AEAD_AES_256_GCM"),
+            ("carrier", "sdes AES_CM_128_HMAC_SHA1_80"), ("desk", ""),
+        )):  # fmt: skip
+            self.repository.apply(call(f"A{number}", trunk=trunk, secured=secured))
+        self.assertEqual(self.repository.keys_in_clear(), {"office"})
+
     def test_a_call_is_shown_by_the_beginning_of_its_id_or_by_its_sip_call_id(self) -> None:
         self.repository.apply(call("01ABCD") + call("01ABCE"))
         for name, found in (("01abcd", "01ABCD"), ("01ABCE", "01ABCE"), ("01ABCD@pbx", "01ABCD"), ("01AB", "01ABCE")):
