@@ -1,6 +1,6 @@
 """CPU of the media plane: N legs on loopback, each playing and hearing speech, against a generator in a process of its own.
 
-python -m tests.bench.media_cost [--legs 50,100] [--seconds 5] [--reactor uvloop|epoll|asyncio] [--profile FILE]
+python -m tests.bench.media_cost [--legs 50,100] [--seconds 5] [--reactor uvloop|epoll|asyncio] [--srtp SUITE] [--profile FILE]
 
 CPU is that of the plane's process, system time included; on loopback a sender also pays for the receiver's part of the stack.
 "First packet" is from `set_remote` and `play` to the send call.  With --profile the figures are those of a profiled process.
@@ -24,9 +24,10 @@ PAYLOAD = 160
 WARM_UP_S = 1.0
 
 
-def generate(ports: list[int], conn: Any) -> None:
+def generate(ports: list[int], conn: Any, suite: str = "") -> None:
     """Send to each port every 20 ms, phases spread at random, and take what comes back, until told to stop."""
     peers = []
+    protect = [protected(suite) for _ in ports]
     for port in ports:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind(("127.0.0.1", 0))
@@ -44,7 +45,7 @@ def generate(ports: list[int], conn: Any) -> None:
             if wait > 0.0005:
                 time.sleep(wait)
             late = max(late, -wait)
-            peers[n].send(speech(sequence, n))
+            peers[n].send(protect[n](speech(sequence, n)))
             received += taken(peers[n])
         sequence += 1
     conn.send((sequence * len(peers), received, late))
@@ -54,6 +55,23 @@ def speech(sequence: int, ssrc: int) -> bytes:
     from smartalex.rtp.packet import pack  # noqa: PLC0415
 
     return pack(sequence, sequence * PAYLOAD, ssrc + 1, 0) + bytes(range(96, 96 + PAYLOAD))
+
+
+def keys(suite: str) -> Any:
+    """The same for every call, both ways."""
+    from smartalex.rtp.srtp import SrtpKeys  # noqa: PLC0415
+    from smartalex.sdp.crypto import SUITES  # noqa: PLC0415
+
+    return SrtpKeys(suite, bytes(SUITES[suite]), bytes(SUITES[suite]))
+
+
+def protected(suite: str) -> Any:
+    from smartalex.rtp.srtp import Srtp  # noqa: PLC0415
+
+    context = Srtp()
+    if suite:
+        context.use(keys(suite))
+    return context.protect if suite else lambda packet: packet
 
 
 def taken(sock: socket.socket) -> int:
@@ -84,7 +102,7 @@ def install(name: str) -> Any:
 class Run:
     """One plane with `legs` calls for `seconds`."""
 
-    def __init__(self, reactor: Any, legs: int, seconds: float, profile: str) -> None:
+    def __init__(self, reactor: Any, legs: int, seconds: float, profile: str, suite: str = "") -> None:
         from smartalex.counters import Counters  # noqa: PLC0415
         from smartalex.media.frame import Clip  # noqa: PLC0415
         from smartalex.media.tone import sine  # noqa: PLC0415
@@ -92,6 +110,7 @@ class Run:
 
         self.reactor = reactor
         self.seconds = seconds
+        self.suite = suite
         self.frames = 0
         self.profile = cProfile.Profile() if profile else None
         self.plane = MediaPlane(reactor, PlaneOptions("127.0.0.1", (20000, 30000)), self, Counters(), secrets.randbits)
@@ -100,7 +119,7 @@ class Run:
         self.clip = Clip(sine(440, 1000))
         self.waits_ms: list[float] = []
         self.ours, theirs = multiprocessing.Pipe()
-        self.generator = multiprocessing.Process(target=generate, args=([leg.local_port for leg in self.legs], theirs))
+        self.generator = multiprocessing.Process(target=generate, args=([leg.local_port for leg in self.legs], theirs, suite))
         self.generator.start()
         self._ports = self.ours.recv()
         reactor.callLater(0, self._connect)
@@ -120,7 +139,7 @@ class Run:
 
         leg = self.legs[len(self._ports) - 1]
         asked = time.monotonic()
-        leg.set_remote("127.0.0.1", self._ports.pop(), MediaParams())
+        leg.set_remote("127.0.0.1", self._ports.pop(), MediaParams(secured=keys(self.suite) if self.suite else None))
         leg.play_clip(self.clip, loop=True)
         leg._socket = First(leg, asked, self.waits_ms)
         self.reactor.callLater(random.uniform(0.003, 0.012), self._connect)
@@ -192,6 +211,7 @@ def main() -> None:
     parser.add_argument("--legs", default="50,100")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--reactor", default="uvloop", choices=("uvloop", "epoll", "asyncio"))
+    parser.add_argument("--srtp", default="", metavar="SUITE")
     parser.add_argument("--profile", default="")
     options = parser.parse_args()
     counts = [int(text) for text in options.legs.split(",")]
@@ -201,7 +221,7 @@ def main() -> None:
             os.spawnv(os.P_WAIT, sys.executable, arguments)
         return
     reactor = install(options.reactor)
-    run = Run(reactor, counts[0], options.seconds, options.profile)
+    run = Run(reactor, counts[0], options.seconds, options.profile, options.srtp)
     reactor.run()
     if run.profile:
         run.profile.dump_stats(options.profile)
