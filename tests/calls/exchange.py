@@ -127,6 +127,7 @@ class Caller:
         self._sequence = 0
         self._to = 0
         self.heard: list[bool] = []  # one entry a packet: whether it was sound
+        self.packets: list[bytes] = []
 
     @property
     def port(self) -> int:
@@ -152,6 +153,7 @@ class Caller:
                 packet = self.socket.recv(2048)
             except BlockingIOError:
                 return
+            self.packets.append(packet)
             self.heard.append(any(byte != 0xFF for byte in packet[HEADER.size :]))
 
     def sounds(self) -> int:
