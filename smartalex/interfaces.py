@@ -154,6 +154,50 @@ class IAudioOut(Interface):
         """Go on where `pause` stopped."""
 
 
+class IVoiceDetectorFactory(Interface):
+    """One way to tell speech from everything else, shared by all calls."""
+
+    def detector(rate):
+        """An IVoiceDetector for one caller; `rate` in Hz is 8000 or 16000."""
+
+
+class IVoiceDetector(Interface):
+    def speech(frame):
+        """Whether this 20 ms frame of s16le, or what it ends, is speech.  Called for each frame in order; returns at once."""
+
+
+class IAudioFilterFactory(Interface):
+    """One way to better what is heard of a caller: noise suppression, echo cancellation, or both."""
+
+    def filter(rate):
+        """An IAudioFilter for one leg; `rate` in Hz is 8000 or 16000."""
+
+
+class IAudioFilter(Interface):
+    delay_ms = Attribute("How much later audio comes out, in milliseconds.")
+    wants_played = Attribute("Whether `process` is to be given what was played to the caller; b'' otherwise.")
+
+    def process(heard, played):
+        """One 20 ms frame of s16le of the caller, and the one sent meanwhile -> the frame to be heard; returns at once."""
+
+
+class IRecordingSink(Interface):
+    """Where recordings of calls go.  All its methods run in a thread of their own; what they raise ends that recording."""
+
+    def open(call_id, rate):
+        """A new IRecording of s16le in two channels at `rate` Hz: left is the caller, right the agent."""
+
+
+class IRecording(Interface):
+    name = Attribute("Where to find it: a path, a URL.")
+
+    def write(stereo):
+        """More of it, any whole number of samples for both channels."""
+
+    def close():
+        """It is complete."""
+
+
 # -------------------------------------------------------------- voice agents
 
 

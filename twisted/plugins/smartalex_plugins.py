@@ -23,6 +23,30 @@ play = LazyProvider("IVoiceAgentFactory", "play", "plays a sound in a loop (trun
 echo = LazyProvider("IVoiceAgentFactory", "echo", "sends back what it hears (trunk test)", "smartalex.ai.diagnostics:EchoFactory")
 silent = LazyProvider("IVoiceAgentFactory", "silent", "answers and stays silent (load)", "smartalex.ai.diagnostics:SilentFactory")
 
+webrtc_vad = LazyProvider(
+    "IVoiceDetectorFactory", "webrtc", "WebRTC's detector over an adaptive floor", "smartalex.media.vad:WebrtcVad"
+)
+energy_vad = LazyProvider("IVoiceDetectorFactory", "energy", "loudness over an adaptive floor", "smartalex.media.vad:EnergyVad")
+silero_vad = LazyProvider(
+    "IVoiceDetectorFactory",
+    "silero",
+    "Silero's network, from the ONNX file that model= names; needs onnxruntime",
+    "smartalex.media.vad_silero:SileroVad",
+)
+webrtc_noise = LazyProvider(
+    "IAudioFilterFactory",
+    "webrtc",
+    "noise suppression, level=1 to 4; needs webrtc-noise-gain",
+    "smartalex.media.noise:WebrtcNoise",
+)
+livekit_filter = LazyProvider(
+    "IAudioFilterFactory",
+    "livekit",
+    "echo cancellation and, with noise=yes, noise suppression; needs livekit",
+    "smartalex.media.livekit:LivekitFilters",
+)
+wav = LazyProvider("IRecordingSink", "wav", "a WAV file for each call, in folder=", "smartalex.media.recording:WavSink")
+
 pcmu = LazyProvider("ICodec", "PCMU", "G.711 mu-law, 8 kHz, 64 kbit/s", "smartalex.media.codecs.g711:PCMU")
 pcma = LazyProvider("ICodec", "PCMA", "G.711 A-law, 8 kHz, 64 kbit/s", "smartalex.media.codecs.g711:PCMA")
 g722 = LazyProvider("ICodec", "G722", "G.722, 16 kHz, 64 kbit/s", "smartalex.media.codecs.g722:G722")
