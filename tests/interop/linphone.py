@@ -17,6 +17,7 @@ from tests.interop.platform import Platform, free_port
 ADDRESS = "127.0.0.8"
 PATIENCE_S = 30.0
 PORTS = {"udp": "sip_port", "tcp": "sip_tcp_port", "tls": "sip_tls_port"}
+ENCRYPTED = "media_encryption={}\nmedia_encryption_mandatory=1"
 CONFIG = """\
 [sip]
 {listens}
@@ -28,6 +29,7 @@ guess_hostname=0
 use_ipv6=0
 ipv6_migration_done=1
 auto_net_state_mon=0
+{encryption}
 [auth_info_0]
 username={username}
 passwd={password}
@@ -40,16 +42,19 @@ echocancellation=0
 
 
 class Linphone:
-    """It logs in as the platform's demo trunk, and asks no certificate for its name: mbed TLS finds no IP address in one."""
+    """It logs in as the platform's demo trunk, and asks no certificate for its name: mbed TLS finds no IP address in one.
 
-    def __init__(self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None) -> None:
+    `encryption` is "srtp" or "dtls", which it then insists on.
+    """
+
+    def __init__(self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None, encryption: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-linphone-"))
         self._platform, self._transport = platform, transport
         (self.folder / ".local/share/linphone").mkdir(parents=True)
         listens = "\n".join(f"{option}={free_port(ADDRESS) if name == transport else 0}" for name, option in PORTS.items())
         config = CONFIG.format(
             listens=listens, address=ADDRESS, username=platform.username, password=platform.password, rtp=free_port(ADDRESS),
-            certificate=platform.state / "tls.crt",
+            certificate=platform.state / "tls.crt", encryption=ENCRYPTED.format(encryption) if encryption else "",
         )  # fmt: skip
         (self.folder / "config").write_text(config)
         voice.write(self.folder / "said.wav", np.zeros(60 * voice.RATE) if said is None else said)

@@ -1,20 +1,30 @@
-"""baresip over SRTP: keys in SDP and by DTLS, what the wire shows of it, and what is refused."""
+"""baresip and linphone over SRTP: keys in SDP and by DTLS, what the wire shows of it, and what is refused."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import socket
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 from unittest import TestCase
 
 import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from smartalex.media.codecs.g711 import PCMU
+from smartalex.rtp import dtls
+from smartalex.rtp.dtls import DtlsEndpoint, DtlsPeer, Identity
 from smartalex.tenants.trunk import IN_CLEAR
 from tests.interop.baresip import Baresip
 from tests.interop.capture import Capture
+from tests.interop.linphone import Linphone
 from tests.interop.peers import needs
-from tests.interop.platform import Platform
+from tests.interop.platform import Platform, free_port
 from tests.interop.voice import compare, voice
 
 FRAME = 160
@@ -157,3 +167,101 @@ class Secured(TestCase):
         self.assertNotRegex(trace, r"inline:(?!\*{40})")
         self.assertNotIn("inline", self.platform.logged())
         self.assertIn("SRTP keys of its calls went over UDP or TCP", self.platform.command("trunks"))
+
+
+@needs("linphonec", "tshark")
+class Linphones(TestCase):
+    def setUp(self) -> None:
+        self.platform = Platform("27900-27990")
+        self.addCleanup(self.platform.remove)
+        self.platform.start()
+        self.platform.command("trunks", "set", "acme", "--srtp", "required")
+        time.sleep(1.5)
+
+    def test_the_echo_and_a_hold(self) -> None:
+        said = voice(3)
+        for encryption, transport in (("srtp", "udp"), ("srtp", "tls"), ("dtls", "udp")):
+            telephone = Linphone(self.platform, transport, said, encryption)
+            self.addCleanup(telephone.close)
+            telephone.dial("echo")
+            telephone.wait("Media streams established")
+            time.sleep(4.0)
+            telephone.command("pause")
+            telephone.wait("is now paused")
+            telephone.command("resume 1")
+            telephone.wait("Media streams established", times=2)
+            time.sleep(2.0)
+            telephone.command("terminate")
+            telephone.wait("ended")
+            likeness, delay_ms = compare(said, telephone.heard())
+            time.sleep(1.0)
+            [row] = self.platform.calls("--limit", "1")
+            print(
+                f"linphone, {encryption} over {transport}: {row['secured']}, correlation {likeness:.3f}, delay {delay_ms:.0f} ms"
+            )
+            self.assertGreater(likeness, 0.8)
+            self.assertEqual(
+                (row["disposition"], row["secured"].split()[0]), ("completed", {"srtp": "sdes"}.get(encryption, "dtls"))
+            )
+            kinds = [event["kind"] for event in self.platform.call(row["id"])["events"]]
+            self.assertEqual([kind for kind in kinds if kind in ("secured", "hold", "media")], ["secured", "hold", "media"])
+            self.assertEqual(row["rtp"]["forged"], 0)
+
+
+@needs("openssl")
+class Openssl(TestCase):
+    """The keys of a handshake by another hand."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="smartalex-openssl-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x"]
+        made += ["-keyout", str(self.folder / "key.pem"), "-out", str(self.folder / "cert.pem")]
+        subprocess.run(made, check=True, capture_output=True, timeout=60)
+        certificate = x509.load_pem_x509_certificate((self.folder / "cert.pem").read_bytes())
+        self.proof = (("sha-256", certificate.fingerprint(SHA256())),)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(self.socket.close)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(0.3)
+
+    def shaken(self, active: bool, profile: str) -> tuple[DtlsEndpoint, str]:
+        """Our end, and what openssl says of its own."""
+        endpoint = DtlsEndpoint(Identity("node").context, DtlsPeer(active, self.proof))
+        there = ("127.0.0.1", free_port()) if active else self.socket.getsockname()
+        role = (
+            ["s_server", "-port", str(there[1]), "-verify", "1"] if active else ["s_client", "-connect", f"127.0.0.1:{there[1]}"]
+        )
+        command = ["openssl", *role, "-dtls1_2", "-cert", str(self.folder / "cert.pem"), "-key", str(self.folder / "key.pem")]
+        command += ["-use_srtp", profile, "-keymatexport", dtls.LABEL.decode(), "-keymatexportlen", "56"]
+        with (self.folder / "output").open("wb") as output:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        flight = endpoint.start()
+        for _ in range(100):
+            for datagram in flight if active else ():
+                self.socket.sendto(datagram, there)
+            try:
+                data, address = self.socket.recvfrom(4096)
+            except (TimeoutError, ConnectionRefusedError):
+                time.sleep(0.05)
+                if endpoint.keys is not None:
+                    break
+                continue
+            flight = endpoint.received(data)
+            for datagram in flight if not active else ():
+                self.socket.sendto(datagram, address)
+        return endpoint, (self.folder / "output").read_text(errors="replace")
+
+    def test_the_exported_keys_are_the_same(self) -> None:
+        for active in (True, False):
+            endpoint, said = self.shaken(active, "SRTP_AEAD_AES_128_GCM")
+            assert endpoint.keys is not None, (endpoint.failed, said)
+            found = re.search(r"Keying material: ([0-9A-F]{112})", said)
+            assert found is not None, said
+            material = bytes.fromhex(found[1])
+            client, server = material[:16] + material[32:44], material[16:32] + material[44:]
+            ours, theirs = (client, server) if active else (server, client)
+            self.assertEqual((endpoint.keys.sending, endpoint.keys.receiving), (ours, theirs))
+            self.assertEqual(endpoint.keys.suite, "AEAD_AES_128_GCM")
