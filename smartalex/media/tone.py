@@ -19,6 +19,13 @@ def silence(ms: int, rate: int = 8000) -> bytes:
     return bytes(2 * (ms * rate // 1000))
 
 
+def noise(ms: int, rate: int = 8000, level_dbfs: float = -50.0) -> bytes:
+    """White noise, always the same."""
+    count = ms * rate // 1000
+    waves = np.random.default_rng(1).normal(0.0, 32768 * 10 ** (level_dbfs / 20), count)
+    return np.clip(np.rint(waves), -32768, 32767).astype("<i2").tobytes()
+
+
 def sine(hz: float, ms: int, rate: int = 8000, level_dbfs: float = -18.0) -> bytes:
     """One tone, as loud (RMS) as `level_dbfs`, at most -3."""
     return chord((hz,), ms, rate, level_dbfs)

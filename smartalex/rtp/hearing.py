@@ -1,75 +1,145 @@
-"""From payloads as they arrive to one frame of PCM each 20 ms: jitter buffer, decoder, concealment."""
+"""From payloads as they arrive to one frame of PCM each 20 ms: jitter buffer, decoder, concealment, time scaling."""
 
 from __future__ import annotations
 
 from smartalex.interfaces import ICodec
 from smartalex.media.conceal import Concealer
 from smartalex.media.frame import FRAME_MS
+from smartalex.media.stretch import longer, shorter
+from smartalex.media.tone import noise
 from smartalex.rtp.jitter import JitterBuffer
 
 NOTHING, CONCEALED = 1, 2
 """Flags of a frame handed to the sink: nothing was there (silence), or it stands for a lost one."""
 
+HASTY_MS = 40
+"""So much too deep, and the match need not be good."""
+
 
 class Hearing:
-    """Sans-IO: `push` what the receiver lets through, `hear` one frame at `codec.rate` each 20 ms."""
+    """Sans-IO: `push` what the receiver lets through, `hear` one frame at `codec.rate` each 20 ms.
 
-    __slots__ = ("_codec", "_concealer", "_packet_bytes", "_rest", "_silence", "_size", "concealed", "jitter")
+    `concealed` frames held something made up; `longer_ms` and `shorter_ms` is what was put in and taken out to change the depth.
+    """
+
+    __slots__ = (
+        "_codec", "_concealer", "_last", "_noise", "_noise_at", "_per_unit", "_rest", "_silence", "_size", "concealed", "jitter",
+        "longer_ms", "shorter_ms",
+    )  # fmt: skip
 
     def __init__(self, codec: ICodec) -> None:
-        self.jitter = JitterBuffer()
+        self.jitter = JitterBuffer(codec.clock)
         self.concealed = 0
+        self.longer_ms = self.shorter_ms = 0.0
         self.change(codec)
 
     def change(self, codec: ICodec) -> None:
         """Another codec from the next packet on."""
         self._codec = codec
-        self._size = self._packet_bytes = codec.rate * FRAME_MS // 500
-        self._silence = bytes(self._size)
+        self._size = codec.rate * FRAME_MS // 500
+        self._per_unit = 2 * codec.rate / codec.clock  # octets of PCM for one unit of the RTP clock
+        self._silence = self._last = bytes(self._size)
         self._concealer = Concealer(codec.rate)
-        self._rest = b""
-        self.jitter.reset()
+        before = self.jitter
+        self.jitter = JitterBuffer(codec.clock)
+        self.jitter.late, self.jitter.waits, self.jitter.duplicates = before.late, before.waits, before.duplicates
+        self.jitter.missing, self.jitter.dropped = before.missing, before.dropped
+        self._rest = self._noise = b""
+        self._noise_at = 0
 
     def reset(self) -> None:
         """A new source, or a sender that has begun anew."""
         self.jitter.reset()
+        self._rest = b""
 
-    def push(self, sequence: int, timestamp: int, payload: bytes) -> None:
-        """`sequence` and `timestamp` as in the header."""
-        self.jitter.push(sequence, payload)
+    def push(self, timestamp: int, payload: bytes, jitter: float = 0.0) -> None:
+        """`timestamp` as in the header; `jitter` is the source's (RFC 3550 6.4.1) in units of the RTP clock."""
+        if self._noise:
+            self._noise = b""
+        self.jitter.push(timestamp, payload, jitter)
+
+    def noise(self, level: int) -> None:
+        """Comfort noise until audio comes again (RFC 3389); `level` is 0 to 127, in dB below full scale."""
+        self._noise = noise(1000, self._codec.rate, -float(level))
 
     def hear(self) -> tuple[bytes, int]:
         """The next 20 ms and its flags."""
-        if not self._rest:
-            payload = self.jitter.pop()
+        jitter, size = self.jitter, self._size
+        if not jitter.tick():
+            return (self._silence, NOTHING) if self._concealer.silent else (self._concealer.lost(size), CONCEALED)
+        if not self._rest and not jitter.pending:
+            payload = jitter.take()
             if payload is not None:
                 pcm = self._codec.decode(payload)
-                if len(pcm) == self._size:
-                    return self._concealer.good(pcm), 0
-                self._packet_bytes = len(pcm)
-                return self._gather(self._concealer.good(pcm))
-            if not self.jitter.playing and self._concealer.silent:
-                return self._silence, NOTHING
-            return self._gather(self._stand_in(self._size), CONCEALED)
-        return self._gather(self._rest)
+                jitter.heard(int(len(pcm) / self._per_unit))
+                pcm = self._concealer.good(pcm)
+                if len(pcm) == size:
+                    self._last = pcm
+                    return pcm, 0
+                return self._filled(pcm)
+        return self._filled(self._rest)
 
-    def _gather(self, pcm: bytes, flags: int = 0) -> tuple[bytes, int]:
-        """A frame from packets that are shorter or longer than one, or from what stands for them."""
-        while len(pcm) < self._size:
-            payload = self.jitter.pop()
+    def _filled(self, pcm: bytes) -> tuple[bytes, int]:
+        """A whole frame, whatever it takes; what is left is for the next one."""
+        jitter, size, flags = self.jitter, self._size, 0
+        while len(pcm) < size:
+            payload = jitter.take()
             if payload is not None:
                 heard = self._codec.decode(payload)
-                self._packet_bytes = len(heard)
+                jitter.heard(int(len(heard) / self._per_unit))
                 pcm += self._concealer.good(heard)
             else:
-                pcm += self._stand_in(self._size - len(pcm))
-                flags = CONCEALED
-        self._rest = pcm[self._size :]
-        return pcm[: self._size], flags
+                gap = jitter.gap()
+                if gap:
+                    made, flags = self._made_up(gap, size - len(pcm)), flags | CONCEALED
+                    pcm += made
+        if jitter.pending and not flags:
+            pcm = self._scaled(pcm)
+        frame, self._rest = pcm[:size], pcm[size:]
+        jitter.ahead = int(len(self._rest) / self._per_unit)
+        self._last = frame
+        if flags:
+            if jitter.dry and (self._noise or self._concealer.silent):
+                return frame, NOTHING
+            self.concealed += 1
+        return frame, flags
+
+    def _made_up(self, gap: int, wanted: int) -> bytes:
+        """In place of what is lost, or has yet to come."""
+        jitter = self.jitter
+        if gap < 0:
+            jitter.dry += int(wanted / self._per_unit)
+            return self._stand_in(wanted)
+        size = int(gap * self._per_unit) & ~1
+        if size <= wanted:
+            jitter.passed(gap)
+            return self._stand_in(size)
+        jitter.passed(int(wanted / self._per_unit))
+        return self._stand_in(wanted)
 
     def _stand_in(self, size: int) -> bytes:
-        """For a lost packet as long as the last one; while nothing comes at all, `size` bytes that fade."""
-        if self.jitter.playing:
-            self.concealed += 1
-            size = max(size, self._packet_bytes)
-        return self._concealer.lost(size)
+        if not self._noise:
+            return self._concealer.lost(size)
+        if self._noise_at + size > len(self._noise):
+            self._noise_at = 0
+        self._noise_at += size
+        return self._noise[self._noise_at - size : self._noise_at]
+
+    def _scaled(self, pcm: bytes) -> bytes:
+        jitter, rate, per_unit = self.jitter, self._codec.rate, self._per_unit
+        samples = int(abs(jitter.pending) * per_unit / 2)
+        if jitter.pending > 0:
+            pcm, added = longer(self._last, pcm, rate, samples)
+            jitter.scaled(int(added * 2 / per_unit))
+            self.longer_ms += added * 1000 / rate
+            return pcm
+        payload = jitter.take() if len(pcm) < 2 * self._size else None
+        if payload is not None:
+            heard = self._codec.decode(payload)
+            jitter.heard(int(len(heard) / per_unit))
+            pcm += self._concealer.good(heard)
+        if len(pcm) >= 2 * self._size:
+            pcm, cut = shorter(pcm, rate, samples, hasty=samples > HASTY_MS * rate // 1000)
+            jitter.scaled(-int(cut * 2 / per_unit))
+            self.shorter_ms += cut * 1000 / rate
+        return pcm

@@ -1,155 +1,229 @@
-"""The jitter buffer: puts packets in order and gives one each 20 ms, deep enough for the jitter that is met."""
+"""The jitter buffer: keeps packets until their turn, and says by how much to lengthen or shorten what is heard.
+
+How deep it must be is told by the packets' *lead*: how long before its turn each arrived.  A lead that is never used up over some
+time is too much, a packet behind its turn shows how much is missing; the interarrival jitter (RFC 3550 6.4.1) says what to be
+ready for.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 
-LOWEST_FRAMES = 2
-HIGHEST_FRAMES = 10
-"""A packet waits 20 to 40 ms at `LOWEST_FRAMES` (the tick's phase decides), 200 ms at most."""
+LOWEST_MS, HIGHEST_MS = 20, 200
+FRAME_MS = 20
 
-STALL_FRAMES = 5
-"""A gap of up to 100 ms is jitter, to be ready for; a longer one is an interruption, and says nothing about the next."""
+START_TICKS = 1
+"""The first packet waits so many ticks."""
 
-WINDOW = 25
+FIRST_WINDOW, WINDOW = 10, 25
+"""Ticks after which the depth is thought over."""
+
 CALM_WINDOWS = 10
-"""Half a second; and the five seconds on end with frames to spare before the buffer grows shallower."""
+SLACK_MS = 2
+STALL_MS = 120
+"""A longer gap is an interruption, and says nothing about the next one."""
 
-FAR = 200
+SPREAD = 1.5
+"""What the mean lead should be in units of the jitter: half the spread of delays that are spread evenly."""
+
+FAR_S = 5
+HOLES = 32
 
 
 class JitterBuffer:
-    """`push` what arrives, `pop` each 20 ms: the payload, or None when it is missing.
+    """`push` what arrives; each 20 ms `tick`, and `take` until the frame is full.  All amounts are in units of the RTP clock.
 
-    `depth` is the frames held before playing starts.  It grows when packets
-    come too late and shrinks by one frame after a calm time; what an
-    interruption has piled up beyond it is dropped at once.  `late` packets
-    came after their place was passed, `missing` places were passed empty.
+    `pending` is how much what is heard should become longer (or shorter, below 0).  `late` packets came after their turn and
+    are lost, `waits` is how often playing waited for one that came, `missing` how many gaps were passed.
     """
 
     __slots__ = (
-        "_dry", "_frames", "_fresh", "_low", "_lows", "_missed", "_next", "_playing", "_stall", "_steps",
-        "depth", "duplicates", "late", "missing",
+        "_behind", "_count", "_fresh", "_holes", "_jitter", "_low", "_lows", "_newest", "_next", "_packets", "_settle_at", "_sum",
+        "_ticks", "_unit", "_waiting", "ahead", "depth_ms", "dropped", "dry", "duplicates", "late", "missing", "pending",
+        "playing", "waits",
     )  # fmt: skip
 
-    def __init__(self) -> None:
-        self._frames: dict[int, bytes] = {}
-        self._missed: set[int] = set()
-        self._low = HIGHEST_FRAMES
+    def __init__(self, clock: int = 8000) -> None:
+        self._unit = clock // 1000
+        self.late = self.waits = self.duplicates = self.missing = self.dropped = 0
+        self._packets: dict[int, bytes] = {}
+        self._holes: deque[tuple[int, int]] = deque(maxlen=HOLES)
         self._lows: deque[int] = deque(maxlen=CALM_WINDOWS)
-        self._steps = self._stall = self._dry = 0
-        self._next = -1
-        self._fresh, self._playing = True, False
-        self.depth = LOWEST_FRAMES
-        self.late = self.duplicates = self.missing = 0
+        self.depth_ms = float(LOWEST_MS)
+        self.reset()
 
     def __len__(self) -> int:
-        return len(self._frames)
-
-    @property
-    def playing(self) -> bool:
-        return self._playing
-
-    def push(self, sequence: int, payload: bytes) -> None:
-        """`sequence` is the 16 bits of the header."""
-        frames = self._frames
-        if self._next < 0:
-            self._next = sequence + 0x10000
-        ahead = ((sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
-        extended = self._next + ahead
-        if ahead < 0 and not self._fresh:
-            self._behind(extended, payload)
-        elif extended in frames:
-            self.duplicates += 1
-        elif ahead > FAR:
-            self.reset()
-            self.push(sequence, payload)
-        else:
-            if self._dry and ahead == 0 and not self._fresh:
-                self._waited()
-            frames[extended] = payload
-            if len(frames) > HIGHEST_FRAMES:
-                self._drop(1)
-
-    def pop(self) -> bytes | None:
-        frames = self._frames
-        if not self._playing:
-            if len(frames) < self.depth:
-                self._dry += 1
-                return None
-            self._fresh, self._playing, self._dry = False, True, 0
-            self._next = min(frames)
-        if self._stall:
-            self._stall -= 1
-            return None
-        payload = frames.pop(self._next, None)
-        if payload is None:
-            if not frames:  # ran dry: wait until it is deep enough again
-                self._playing, self._dry = False, 1
-                return None
-            self.missing += 1
-            self._missed.add(self._next)
-        self._next += 1
-        if len(frames) < self._low:  # noqa: PLR1730 - twice as fast as min()
-            self._low = len(frames)
-        self._steps += 1
-        if self._steps == WINDOW:
-            self._settle()
-        return payload
+        return len(self._packets)
 
     def reset(self) -> None:
-        """A new source, or a jump in sequence: begin again, as deep as before."""
-        self._frames.clear()
-        self._missed.clear()
-        self._next = -1
-        self._stall = self._dry = 0
-        self._fresh, self._playing = True, False
+        """A new source, or a jump of its clock: begin again."""
+        self._packets.clear()
+        self._holes.clear()
+        self._lows.clear()
+        self._next = self._newest = -1
+        self._fresh = self._waiting = True
+        self.playing = False
+        self.ahead = self.dry = self.pending = 0  # decoded and not yet heard; concealed with nothing there
+        self._ticks, self._settle_at = 0, FIRST_WINDOW
+        self._jitter = 0.0
+        self._begin_window()
 
-    def _behind(self, extended: int, payload: bytes) -> None:
-        """Its place was passed: if empty, the buffer was not deep enough."""
-        if extended not in self._missed:
+    def _begin_window(self) -> None:
+        self._low, self._sum, self._count, self._behind = 1 << 30, 0, 0, 0
+
+    # ------------------------------------------------------------------ in
+
+    def push(self, timestamp: int, payload: bytes, jitter: float = 0.0) -> None:
+        """`timestamp` is the 32 bits of the header, `jitter` the source's so far."""
+        if self._next < 0:
+            self._next = self._newest = timestamp + (1 << 32)
+        step = ((timestamp - self._next + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+        place = self._next + step
+        lead = step + self.ahead - self.dry
+        self._jitter = jitter
+        if step < 0:
+            if self._fresh and not self.playing:
+                self._next = place  # came in wrong order before anything was heard
+                self._packets[place] = payload
+                return
+            self._behind_its_turn(place, lead, payload, timestamp)
+            return
+        if place in self._packets:
             self.duplicates += 1
             return
-        self._missed.discard(extended)
-        self.late += 1
-        if self.depth >= HIGHEST_FRAMES:
+        if step > FAR_S * 1000 * self._unit:
+            self._anew(timestamp, payload)
             return
-        self._deepen(1)
-        if extended == self._next - 1:  # what stood for it has made the room: it can still be played
-            self._next = extended
-            self._frames[extended] = payload
-        else:
-            self._stall += 1
+        self._packets[place] = payload
+        self._newest = max(self._newest, place)
+        if self.playing:
+            if lead < 0:
+                self._awaited(-lead)
+            else:
+                self._low = min(self._low, lead)
+                self._sum += lead
+                self._count += 1
+                if lead > 2 * HIGHEST_MS * self._unit:
+                    self._drop(lead - HIGHEST_MS * self._unit)
 
-    def _waited(self) -> None:
-        """It ran dry for a packet that was merely late."""
-        if self._dry <= STALL_FRAMES:
+    def _anew(self, timestamp: int, payload: bytes) -> None:
+        self.dropped += len(self._packets)
+        self.reset()
+        self.push(timestamp, payload)
+
+    def _behind_its_turn(self, place: int, lead: int, payload: bytes, timestamp: int) -> None:
+        if -lead > FAR_S * 1000 * self._unit:
+            self._anew(timestamp, payload)
+        elif any(start <= place < end for start, end in self._holes):
             self.late += 1
-            self._deepen(self._dry)
-        self._dry = 0
+            self._behind = max(self._behind, -lead)
+            self._extend(-lead)
+        else:
+            self.duplicates += 1
 
-    def _deepen(self, frames: int) -> None:
-        self.depth = min(self.depth + frames, HIGHEST_FRAMES)
+    def _awaited(self, units: int) -> None:
+        """Nothing was there and something else was heard so long: that time is gained already."""
+        if self._waiting:
+            self._waiting = False
+            self._lows.clear()
+            self.waits += 1
+            if units <= STALL_MS * self._unit:
+                self._behind = max(self._behind, units)
+
+    def _extend(self, units: int) -> None:
+        room = HIGHEST_MS * self._unit - int(self.depth_ms) * self._unit
+        self.pending = max(self.pending, min(units, max(0, room)))
         self._lows.clear()
-        self._low = HIGHEST_FRAMES
-        self._steps = 0
+
+    def _drop(self, units: int) -> None:
+        """More than anybody wants to wait for."""
+        goal = self._next + units
+        for place in [place for place in self._packets if place < goal]:
+            del self._packets[place]
+            self.dropped += 1
+        self._hole(min(self._packets, default=goal))
+
+    # ------------------------------------------------------------------ out
+
+    def tick(self) -> bool:
+        """Once before each 20 ms; whether there is anything to be heard."""
+        if self._next < 0:
+            return False
+        self._ticks += 1
+        if not self.playing:
+            if self._ticks <= START_TICKS:
+                return False
+            self.playing, self._fresh, self._ticks = True, False, 0
+            self._next = min(self._packets)
+        elif self._ticks >= self._settle_at:
+            self._settle()
+        return True
+
+    def take(self) -> bytes | None:
+        """The packet whose turn it is; `heard` says how long it was."""
+        return self._packets.pop(self._next, None)
+
+    def heard(self, units: int) -> None:
+        self._next += units
+        if self.dry:
+            self.dry = 0
+            self._waiting = True
+
+    def gap(self) -> int:
+        """How much is missing before the next packet that is there, less what was concealed while waiting; -1: none is there."""
+        if not self._packets:
+            return -1
+        first = min(self._packets)
+        missing = first - self._next
+        if missing <= self.dry:
+            self._hole(first)
+            self.dry = 0
+            self._waiting = True
+            return 0
+        return missing - self.dry
+
+    def passed(self, units: int) -> None:
+        """So much of a gap was concealed."""
+        self._hole(self._next + self.dry + units)
+        self.dry = 0
+        self._waiting = True
+
+    def _hole(self, end: int) -> None:
+        if end > self._next:
+            self.missing += 1
+            self._holes.append((self._next, end))
+            self._next = end
+
+    # ------------------------------------------------------------------ how deep
 
     def _settle(self) -> None:
-        """Twice a second."""
-        low, lows = self._low, self._lows
-        lows.append(low)
-        self._steps, self._low = 0, HIGHEST_FRAMES
-        self._missed = {place for place in self._missed if place > self._next - FAR}
-        if low > self.depth + 2:
-            self._drop(low - self.depth)
-        elif len(lows) == CALM_WINDOWS and min(lows) >= LOWEST_FRAMES:
-            self._drop(1)
-            self.depth = max(LOWEST_FRAMES, self.depth - 1)
-            lows.clear()
+        unit = self._unit
+        self._settle_at = self._ticks + WINDOW
+        low, count, behind = self._low, self._count, self._behind
+        mean = self._sum / count if count else 0.0
+        self._begin_window()
+        if not count:
+            return
+        self.depth_ms = min(HIGHEST_MS, mean / unit + FRAME_MS / 2)
+        want = min(SPREAD * self._jitter, HIGHEST_MS / 2 * unit) - FRAME_MS / 2 * unit
+        if behind or mean < want - 4 * unit:
+            self._lows.clear()
+            self.pending = max(self.pending, int(want - mean), 0)
+            return
+        self._lows.append(low)
+        steady = self._jitter < 2 * unit
+        if low > max(40 * unit, 2 * SPREAD * self._jitter):
+            self.pending = -int(low - max(SLACK_MS * unit, want))
+        elif len(self._lows) >= (2 if steady else CALM_WINDOWS):
+            excess = min(min(self._lows) - SLACK_MS * unit, int(mean - want))
+            self.pending = -excess if excess > 0 else min(self.pending, 0)
+        else:
+            self.pending = min(self.pending, 0)
 
-    def _drop(self, count: int) -> None:
-        """Skip the oldest frames: they would only be heard late."""
-        frames = self._frames
-        for place in sorted(frames)[:count]:
-            del frames[place]
-            self._next = place + 1
+    def scaled(self, units: int) -> None:
+        """What is heard has become so much longer (shorter, below 0)."""
+        self.pending -= units
+        if abs(self.pending) < 3 * self._unit:
+            self.pending = 0
+        self._lows.clear()
+        self._low = max(0, self._low + units) if self._count else self._low

@@ -196,7 +196,7 @@ class Leg:
         srtp = self.protection.srtp if self.protection else None
         missed = max(lost, hearing.concealed)
         network_ms = NETWORK_MS if rtcp.rtt_ms is None else rtcp.rtt_ms / 2
-        delay_ms = network_ms + (1 + hearing.jitter.depth) * FRAME_MS
+        delay_ms = network_ms + FRAME_MS + hearing.jitter.depth_ms
         return LegStats(
             sender.packets, received, lost, hearing.jitter.late, hearing.concealed, receiver.strangers,
             receiver.malformed + (srtp.malformed if srtp else 0),

@@ -93,7 +93,7 @@ class Receiver:
             if state != BAD:
                 source.arrived(timestamp, int(arrival * 8000))
                 if self.enabled:
-                    self.hearing.push(sequence, timestamp, bytes(buffer[start:end]))
+                    self.hearing.push(timestamp, bytes(buffer[start:end]), source.jitter)
         elif kind == self._dtmf_pt:
             return pressed + self._dtmf.packet(bytes(buffer[start:end]), timestamp)
         return pressed

@@ -1,0 +1,73 @@
+"""Speech a little longer or shorter without a change of pitch: one period of it more, or one less (as WSOLA does)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+SHORTEST_MS, LONGEST_MS = 2.5, 15.0
+"""Of what is put in or taken out at once."""
+
+JOINT_MS = 10.0
+ALIKE, ALIKE_ENOUGH = 0.85, 0.5
+"""How well (correlation) two stretches of speech must match to be joined, and when there is no time to be choosy."""
+
+QUIET_RMS = 60.0
+"""What is softer (-55 dBFS) may be cut anywhere."""
+
+
+def shorter(pcm: bytes, rate: int, most: int, *, hasty: bool = False) -> tuple[bytes, int]:
+    """`pcm` with at most `most` samples less, near its beginning, and how many; 0 where nothing fits.  Wants 25 ms."""
+    samples = _samples(pcm)
+    joint = int(JOINT_MS * rate / 1000)
+    longest = min(most, int(LONGEST_MS * rate / 1000), len(samples) - joint)
+    lag = _lag(samples[:joint], samples[: joint + longest], rate, hasty=hasty)
+    if not lag:
+        return pcm, 0
+    return _pcm(_faded(samples[:joint], samples[lag : lag + joint])) + pcm[2 * (lag + joint) :], lag
+
+
+def longer(before: bytes, pcm: bytes, rate: int, most: int, *, hasty: bool = False) -> tuple[bytes, int]:
+    """`pcm` with at most `most` samples more, and how many; 0 where nothing fits.  `before` is what was heard last, 20 ms."""
+    samples = _samples(before + pcm)
+    joint = int(JOINT_MS * rate / 1000)
+    at = len(samples) - joint
+    longest = min(most, int(LONGEST_MS * rate / 1000), at)
+    lag = _lag(samples[::-1][:joint], samples[::-1][: joint + longest], rate, hasty=hasty)
+    if not lag:
+        return pcm, 0
+    back = samples[at - lag : at - lag + joint]
+    again = _pcm(_faded(samples[at:], back)) + _pcm(samples[at - lag + joint :])
+    return pcm[: 2 * (at - len(before) // 2)] + again, lag
+
+
+def _lag(start: Samples, searched: Samples, rate: int, *, hasty: bool) -> int:
+    """The shift under which `searched` resembles `start` most, 0 when it does not enough."""
+    shortest = int(SHORTEST_MS * rate / 1000)
+    count = len(searched) - len(start)
+    if count < shortest:
+        return 0
+    if float(np.sqrt(np.dot(searched, searched) / len(searched))) < QUIET_RMS:
+        return count
+    window = searched[shortest:]
+    power = np.concatenate(([0.0], np.cumsum(window.astype(np.float64) ** 2)))
+    energy = power[len(start) :] - power[: len(power) - len(start)]
+    alike = np.correlate(window, start, "valid") / np.sqrt((energy + 1.0) * (float(np.dot(start, start)) + 1.0))
+    best = int(alike.argmax())
+    return shortest + best if alike[best] >= (ALIKE_ENOUGH if hasty else ALIKE) else 0
+
+
+def _faded(one: Samples, other: Samples) -> Samples:
+    """From the first into the second."""
+    weight = np.arange(1, len(one) + 1, dtype=np.float32) / (len(one) + 1)
+    return (one * (1 - weight) + other * weight).astype(np.float32)
+
+
+def _samples(pcm: bytes) -> Samples:
+    return np.frombuffer(pcm, "<i2").astype(np.float32)
+
+
+def _pcm(samples: Samples) -> bytes:
+    return np.clip(np.rint(samples), -32768, 32767).astype("<i2").tobytes()

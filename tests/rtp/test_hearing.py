@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import random
+from unittest import TestCase
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smartalex.media.codecs.g711 import PCMU
+from smartalex.media.frame import FRAME_MS
+from smartalex.media.level import dbfs
+from smartalex.rtp.hearing import CONCEALED, NOTHING, Hearing
+from tests.media.sounds import frames, voice
+
+FRAME = 160
+
+
+class Plain:
+    """A codec whose payload is its PCM, at any rate."""
+
+    name = "PLAIN"
+
+    def __init__(self, rate: int = 8000, clock: int = 8000) -> None:
+        self.rate, self.clock, self.payload_type = rate, clock, None
+
+    def encode(self, pcm: bytes) -> bytes:
+        return pcm
+
+    decode = encode
+
+
+Arrivals = dict[int, list[tuple[int, bytes]]]
+
+
+def heard(hearing: Hearing, arrivals: Arrivals, ticks: int, jitter: float = 0.0) -> list[tuple[bytes, int]]:
+    """Frames of so many ticks; `arrivals` has the (timestamp, payload) that are there before each."""
+    out = []
+    for tick in range(ticks):
+        for timestamp, payload in arrivals.get(tick, ()):
+            hearing.push(timestamp, payload, jitter)
+        out.append(hearing.hear())
+    return out
+
+
+def sent(pcm: bytes, size: int = 2 * FRAME) -> Arrivals:
+    """In time, `size` octets a packet."""
+    arrivals: Arrivals = {}
+    for n, payload in enumerate(frames(pcm, size)):
+        arrivals.setdefault(-(-(n + 1) * size // (2 * FRAME)) - 1, []).append((n * size // 2, payload))
+    return arrivals
+
+
+class Clean(TestCase):
+    def test_all_of_it_goes_through_bit_by_bit(self) -> None:
+        pcm = voice(400)
+        for ms in (10, 20, 30, 40, 60):
+            frames_ = heard(Hearing(Plain()), sent(pcm, ms * 16), 25)
+            out = b"".join(frame for frame, _ in frames_)
+            self.assertIn(pcm[: 380 * 16 // ms * ms], out, ms)
+            self.assertEqual({len(frame) for frame, _ in frames_}, {320})
+
+    def test_wide_and_with_a_clock_of_its_own(self) -> None:
+        pcm = bytes(np.random.default_rng(1).integers(0, 255, 640 * 20, np.uint8))
+        for clock in (8000, 16000, 48000):
+            arrivals = {n: [(n * clock // 50, pcm[n * 640 : n * 640 + 640])] for n in range(20)}
+            frames_ = heard(Hearing(Plain(16000, clock)), arrivals, 21)
+            self.assertEqual(b"".join(frame for frame, _ in frames_[1:]), pcm)
+            self.assertEqual([flags for _, flags in frames_], [NOTHING] + [0] * 20)
+
+    def test_before_anything_came_there_is_silence(self) -> None:
+        self.assertEqual(heard(Hearing(PCMU()), {}, 3), [(bytes(320), NOTHING)] * 3)
+
+    def test_the_frame_to_spare_is_taken_out_where_it_is_quiet(self) -> None:
+        pcm = voice(600) + bytes(16 * 1500) + voice(900)
+        hearing = Hearing(Plain())
+        out = b"".join(frame for frame, _ in heard(hearing, sent(pcm), 150))
+        self.assertIn(voice(600), out)
+        self.assertIn(voice(900)[:-640], out)
+        self.assertAlmostEqual(hearing.shorter_ms, 18, delta=5)
+        self.assertEqual((hearing.concealed, hearing.jitter.waits), (0, 0))
+
+
+class Broken(TestCase):
+    def test_what_is_lost_is_made_up_and_said(self) -> None:
+        arrivals = sent(voice(400))
+        del arrivals[7], arrivals[12]
+        hearing = Hearing(Plain())
+        flags = [flags for _, flags in heard(hearing, arrivals, 19)]
+        self.assertEqual([n for n, flag in enumerate(flags) if flag == CONCEALED], [8, 13])
+        self.assertEqual(hearing.concealed, 2)
+
+    def test_when_it_ceases_it_fades_and_then_there_is_nothing(self) -> None:
+        flags = [flags for _, flags in heard(Hearing(Plain()), sent(voice(200)), 30)]
+        self.assertEqual(flags[:1] + flags[-10:], [NOTHING] + [NOTHING] * 10)
+        self.assertIn(CONCEALED, flags)
+
+    def test_comfort_noise_until_audio_comes_again(self) -> None:
+        hearing = Hearing(Plain())
+        heard(hearing, sent(voice(200)), 12)
+        hearing.noise(50)
+        noisy = heard(hearing, {}, 40)
+        self.assertEqual({flags for _, flags in noisy[2:]}, {NOTHING})
+        self.assertAlmostEqual(dbfs(b"".join(frame for frame, _ in noisy[10:])), -50, delta=1.5)
+        pcm = voice(100)
+        out = heard(hearing, {n: [(52 * FRAME + n * FRAME, frame)] for n, frame in enumerate(frames(pcm, 320))}, 6)
+        self.assertIn(pcm[640:1280], b"".join(frame for frame, _ in out))
+
+    def test_another_codec_in_the_middle(self) -> None:
+        hearing = Hearing(PCMU())
+        heard(hearing, {n: [(n * FRAME, b"\x55" * FRAME)] for n in range(10)}, 10)
+        hearing.change(Plain(16000))
+        frames_ = heard(hearing, {n: [(1600 + n * FRAME, b"ab" * 320)] for n in range(5)}, 5)
+        self.assertEqual({len(frame) for frame, _ in frames_}, {640})
+        self.assertEqual(frames_[-1], (b"ab" * 320, 0))
+
+
+class Jittery(TestCase):
+    """A network that delays each packet by a time of its own."""
+
+    def through(self, spread_ms: int, seconds: int = 20) -> Hearing:
+        draw = random.Random(spread_ms)
+        arrivals: Arrivals = {}
+        for n, payload in enumerate(frames(voice(1000 * seconds), 320)):
+            arrivals.setdefault(n + int(draw.uniform(0, spread_ms) / FRAME_MS + 0.5), []).append((n * FRAME, payload))
+        hearing = Hearing(Plain())
+        heard(hearing, arrivals, 150, jitter=spread_ms / 3 * 8)
+        self.learned = hearing.jitter.late + hearing.jitter.waits
+        heard(hearing, {tick - 150: row for tick, row in arrivals.items()}, 50 * seconds - 150, jitter=spread_ms / 3 * 8)
+        return hearing
+
+    def test_it_becomes_as_deep_as_it_must(self) -> None:
+        for spread_ms in (40, 80, 160):
+            hearing = self.through(spread_ms)
+            late = hearing.jitter.late + hearing.jitter.waits
+            self.assertLess(self.learned, 20, spread_ms)
+            self.assertLess(late - self.learned, 12, spread_ms)  # of 850
+            self.assertLess(hearing.jitter.depth_ms, spread_ms / 2 + 40, spread_ms)
+
+    def test_and_never_deeper_than_the_highest(self) -> None:
+        hearing = self.through(600)
+        self.assertLessEqual(hearing.jitter.depth_ms, 200)
+        self.assertLess(len(hearing.jitter), 25)
+
+
+class AnyArrivals(TestCase):
+    @settings(max_examples=50, deadline=None)
+    @given(
+        st.lists(st.lists(st.tuples(st.integers(0, 1 << 32), st.binary(max_size=1000)), max_size=5), max_size=40),
+        st.floats(0, 1e6),
+        st.sampled_from(((8000, 8000), (16000, 8000), (16000, 48000))),
+    )
+    def test_always_one_frame_and_bounded(
+        self, arrivals: list[list[tuple[int, bytes]]], jitter: float, rates: tuple[int, int]
+    ) -> None:
+        hearing = Hearing(Plain(*rates))
+        even = {tick: [(at & 0xFFFFFFFF, data[: len(data) // 2 * 2]) for at, data in row] for tick, row in enumerate(arrivals)}
+        for frame, _ in heard(hearing, even, len(arrivals) + 20, jitter):
+            self.assertEqual(len(frame), rates[0] // 25)
+        self.assertLess(len(hearing._rest), rates[0])
