@@ -51,7 +51,7 @@ class Secured(TestCase):
 
     def policy(self, policy: str) -> None:
         self.platform.command("trunks", "set", "acme", "--srtp", policy)
-        time.sleep(1.5)  # until it is adopted
+        time.sleep(2.5)  # until it is adopted
 
     def newest(self) -> dict[str, Any]:
         """Once it is closed."""
