@@ -32,6 +32,6 @@ def _made(seam: str, spec: str) -> Any:
     try:
         return provider.load()(**options)
     except ImportError as error:
-        raise ConfigurationError(f"{spec!r} cannot be used: {error}") from None
+        raise ConfigurationError(f"{spec!r} cannot be used: {error} ({provider.description})") from None
     except (TypeError, ValueError, OSError) as error:
         raise ConfigurationError(f"{spec!r} cannot be used: {error}") from error

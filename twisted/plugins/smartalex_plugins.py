@@ -43,7 +43,7 @@ livekit_filter = LazyProvider(
     "IAudioFilterFactory",
     "livekit",
     "echo cancellation and, with noise=yes, noise suppression; needs livekit",
-    "smartalex.media.livekit:LivekitFilters",
+    "smartalex.media.echo_cancel:LivekitFilters",
 )
 wav = LazyProvider("IRecordingSink", "wav", "a WAV file for each call, in folder=", "smartalex.media.recording:WavSink")
 
