@@ -33,13 +33,14 @@ _DEAF: dict[Direction, Direction] = {
 class Capabilities:
     """Codecs by encoding name, best first; `dtmf` is telephone-event; `ptime_ms` is what we ask to receive.
 
-    `numbers` are payload types that the session uses already (`Agreed.numbers`).
+    `numbers` are payload types that the session uses already (`Agreed.numbers`); `mux` is RTCP on RTP's port (RFC 5761).
     """
 
     codecs: tuple[str, ...] = registry.USUAL
     dtmf: bool = True
     ptime_ms: int = 20
     numbers: Mapping[str, int] = attrs.field(factory=dict)
+    mux: bool = False
 
 
 @attrs.frozen
@@ -72,6 +73,7 @@ class Agreed:
     parameters: str = ""
     dtmf_clock: int = 8000
     noise_payload_type: int | None = None
+    mux: bool = False
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -98,7 +100,7 @@ def answer(
     taken = formats.chosen(formats.listed(media), capabilities.codecs, keys=capabilities.dtmf, ours_first=True)
     if taken is None:
         raise RemoteError(488, "no common codec")
-    agreed = _agreed(offer, media, taken, secured)
+    agreed = _agreed(offer, media, taken, secured, mux=capabilities.mux)
     _same_family(agreed.remote_address, local.address)
     ours = _section(formats.answered(taken), agreed, capabilities, local)
     sections = tuple(ours if index == chosen else _refused(m) for index, m in enumerate(offer.media))
@@ -108,7 +110,7 @@ def answer(
 def offer(capabilities: Capabilities, local: Local, ours: crypto.Offered = PLAINLY) -> bytes:
     """One sendrecv audio stream with all our codecs, and with what `ours` offers to secure it."""
     listed = formats.offered(capabilities.codecs, capabilities.numbers, keys=capabilities.dtmf)
-    section = _section(listed, Agreed("", 0, None, "", 0, profile=ours.profile), capabilities, local)
+    section = _section(listed, Agreed("", 0, None, "", 0, profile=ours.profile, mux=capabilities.mux), capabilities, local)
     section = attrs.evolve(section, lines=(*section.lines, *ours.lines()))
     return SessionDescription(_session(local), (section,)).to_bytes()
 
@@ -130,7 +132,7 @@ def accept(
     taken = formats.chosen(formats.listed(media), capabilities.codecs, keys=capabilities.dtmf, ours_first=False)
     if taken is None:
         raise RemoteError(488, "answered with no codec we offered")
-    return _agreed(answer, media, taken, secured)
+    return _agreed(answer, media, taken, secured, mux=capabilities.mux)
 
 
 def _audio(offer: SessionDescription, security: crypto.Security, before: crypto.Secured) -> tuple[int, crypto.Secured]:
@@ -148,7 +150,7 @@ def _audio(offer: SessionDescription, security: crypto.Security, before: crypto.
     return next((one for one in found if one[1] is not None), found[0])
 
 
-def _agreed(theirs: SessionDescription, media: Media, taken: formats.Chosen, secured: crypto.Secured) -> Agreed:
+def _agreed(theirs: SessionDescription, media: Media, taken: formats.Chosen, secured: crypto.Secured, *, mux: bool) -> Agreed:
     codec, keys, noise = taken.codec, taken.keys, taken.noise
     address = _address(media.address or theirs.address)
     direction = _MIRRORED[_direction(theirs, media)]
@@ -158,6 +160,7 @@ def _agreed(theirs: SessionDescription, media: Media, taken: formats.Chosen, sec
         codec.name, codec.number, keys.number if keys else None, address, media.port,
         formats.packet_ms(media, registry.find(codec.name).packet_ms), direction, direction in ("recvonly", "inactive"),
         media.protocol, secured, codec.parameters, keys.clock if keys else 8000, noise.number if noise else None,
+        mux and bool(media.attributes("rtcp-mux")),
     )  # fmt: skip
 
 
@@ -195,6 +198,7 @@ def _session(local: Local) -> tuple[Line, ...]:
 def _section(listed: tuple[formats.Format, ...], agreed: Agreed, capabilities: Capabilities, local: Local) -> Media:
     lines = [line for one in listed for line in one.lines()]
     lines += [("a", f"ptime:{capabilities.ptime_ms}"), ("a", agreed.direction)]
+    lines += [("a", "rtcp-mux")] if agreed.mux else []
     lines += agreed.secured.lines() if agreed.secured else ()
     return Media("audio", local.port, agreed.profile, tuple(str(one.number) for one in listed), tuple(lines))
 

@@ -162,3 +162,24 @@ class Offering(TestCase):
         self.assertEqual([m.kind for m in answered.media], [m.kind for m in description.media])
         self.assertEqual([m.port for m in answered.media if m.port], [LOCAL.port])
         self.assertEqual(answered.media[[bool(m.port) for m in answered.media].index(True)].formats[0], str(agreed.payload_type))
+
+
+class SharedPort(TestCase):
+    """RTCP on RTP's port (RFC 5761 5.1.1): answered when offered, offered by us, agreed on by both."""
+
+    WIDE = Capabilities(("PCMU",), mux=True)
+
+    def test_answers(self) -> None:
+        for capabilities, lines, agreed in (
+            (self.WIDE, ("a=rtcp-mux",), True),
+            (self.WIDE, (), False),
+            (OURS, ("a=rtcp-mux",), False),
+        ):
+            found, body = answer(offered("m=audio 4000 RTP/AVP 0", *lines), capabilities, LOCAL)
+            self.assertEqual((found.mux, b"a=rtcp-mux" in body), (agreed, agreed))
+
+    def test_offers(self) -> None:
+        self.assertIn(b"a=rtcp-mux", offer(self.WIDE, LOCAL))
+        self.assertNotIn(b"a=rtcp-mux", offer(OURS, LOCAL))
+        self.assertTrue(accept(offered("m=audio 4000 RTP/AVP 0", "a=rtcp-mux"), self.WIDE).mux)
+        self.assertFalse(accept(offered("m=audio 4000 RTP/AVP 0"), self.WIDE).mux)
