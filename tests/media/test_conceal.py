@@ -12,7 +12,21 @@ from tests.media.sounds import frames, noise, pcm, rms, samples, tone, voice
 
 def through(sent: list[bytes], lost: set[int], concealer: Concealer | None = None) -> list[bytes]:
     concealer = concealer or Concealer()
-    return [concealer.lost(320) if n in lost else concealer.good(frame) for n, frame in enumerate(sent)]
+    return [concealer.lost(len(frame)) if n in lost else concealer.good(frame) for n, frame in enumerate(sent)]
+
+
+def bridged(sent: list[bytes], lost: set[int], concealer: Concealer | None = None) -> list[bytes]:
+    """As `through`, where the next frame that is not lost has come already."""
+    concealer, heard = concealer or Concealer(), []
+    for n, frame in enumerate(sent):
+        end = next((m for m in range(n, len(sent)) if m not in lost), None)
+        if n not in lost:
+            heard.append(concealer.good(frame))
+        elif end is None:
+            heard.append(concealer.lost(len(frame)))
+        else:
+            heard.append(concealer.lost(len(frame), sent[end], (end - n) * len(frame)))
+    return heard
 
 
 def largest_jump(pcm: bytes) -> float:
@@ -32,17 +46,19 @@ class NoClicks(TestCase):
     def test_no_jump_is_larger_than_those_of_the_signal(self) -> None:
         for name, sound in SOUNDS.items():
             for lost in ({6}, {6, 7}, {6, 7, 8, 9, 10}, {4, 6, 8}, {1}, {5, 6, 8, 9}):
-                heard = b"".join(through(frames(sound), lost))
-                self.assertLessEqual(largest_jump(heard), 1.3 * largest_jump(sound), (name, lost))
+                for way in (through, bridged):
+                    heard = b"".join(way(frames(sound), lost))
+                    self.assertLessEqual(largest_jump(heard), 1.3 * largest_jump(sound), (name, lost, way))
 
     @given(st.sets(st.integers(0, 19)), st.integers(0, 1000), st.sampled_from(sorted(SOUNDS)))
     @settings(max_examples=80, deadline=None)
     def test_whatever_is_lost_nothing_is_louder_than_it_was(self, lost: set[int], seed: int, name: str) -> None:
         gain = np.random.default_rng(seed).uniform(0.01, 3)
         sound = pcm(samples(SOUNDS[name]) * gain)
-        heard = through(frames(sound), lost)
-        self.assertEqual([len(frame) for frame in heard], [320] * 20)
-        self.assertLessEqual(np.abs(samples(b"".join(heard))).max(), np.abs(samples(sound)).max() + 1)
+        for way in (through, bridged):
+            heard = way(frames(sound), lost)
+            self.assertEqual([len(frame) for frame in heard], [320] * 20)
+            self.assertLessEqual(np.abs(samples(b"".join(heard))).max(), np.abs(samples(sound)).max() + 1)
 
 
 class LikeTheOriginal(TestCase):
@@ -59,6 +75,43 @@ class LikeTheOriginal(TestCase):
         error = rms(np.concatenate([samples(heard[n]) - samples(sent[n]) for n in lost]))
         silence = rms(np.concatenate([samples(sent[n]) for n in lost]))
         self.assertLess(error, 0.8 * silence)
+
+    def error(self, sent: list[bytes], heard: list[bytes], lost: set[int]) -> float:
+        return rms(np.concatenate([samples(heard[n]) - samples(sent[n]) for n in lost]))
+
+    def test_it_is_nearer_the_truth_when_the_other_side_is_known(self) -> None:
+        for rate, size in ((8000, 320), (16000, 640)):
+            sent = frames(voice(3000, rate=rate), size)
+            for lost in (set(range(10, 150, 9)), {n for k in range(10, 140, 11) for n in (k, k + 1)}):
+                known = self.error(sent, bridged(sent, lost, Concealer(rate)), lost)
+                self.assertLess(known, 0.8 * self.error(sent, through(sent, lost, Concealer(rate)), lost), (rate, len(lost)))
+
+    def test_an_onset_behind_the_gap_is_led_up_to(self) -> None:
+        sent = [bytes(320)] * 5 + frames(tone(200, 100))
+        self.assertEqual(rms(samples(through(sent, {5})[5])), 0)
+        self.assertGreater(rms(samples(bridged(sent, {5})[5])[80:]), 0.4 * rms(samples(sent[5])))
+
+    def test_what_follows_a_bridge_is_as_it_was_received(self) -> None:
+        sent = frames(voice(400))
+        heard = bridged(sent, {5, 9, 10})
+        self.assertEqual([n for n in range(20) if heard[n] != sent[n]], [5, 9, 10])
+
+    def test_after_a_decoder_with_a_state_its_first_milliseconds_are_bridged_too(self) -> None:
+        sent = frames(voice(400, rate=16000), 640)
+        spoilt = pcm(np.random.default_rng(1).normal(0, 3000, 64)) + sent[6][128:]
+        heard = bridged([*sent[:6], spoilt, *sent[7:]], {5}, Concealer(16000, stateful=True))
+        self.assertEqual(heard[6][128:], sent[6][128:])
+        self.assertLess(rms(samples(heard[6][:128]) - samples(sent[6][:128])), 0.5 * rms(samples(sent[6])))
+
+    def test_where_what_was_promised_does_not_follow_it_goes_on(self) -> None:
+        sent = frames(tone(150, 200))
+        concealer = Concealer()
+        for frame in sent[:5]:
+            concealer.good(frame)
+        concealer.lost(320, sent[6])
+        levels = [rms(samples(concealer.lost(320))) for _ in range(4)]
+        self.assertGreater(levels[0], 0.5 * rms(samples(sent[0])))
+        self.assertEqual(levels[-1], 0)
 
     def test_what_was_received_passes_unchanged(self) -> None:
         sent = frames(voice(400))
@@ -98,3 +151,17 @@ class Fading(TestCase):
             self.assertEqual(len(concealer.lost(size)), size)
             self.assertEqual(len(concealer.good(bytes(size))), size)
             self.assertEqual(concealer.good(b""), b"")
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 500), st.sampled_from("glb"), st.integers(0, 2000)), max_size=40),
+        st.sampled_from((8000, 16000)),
+        st.booleans(),
+    )
+    @settings(max_examples=60, deadline=None)
+    def test_any_lengths_in_any_order(self, steps: list[tuple[int, str, int]], rate: int, stateful: bool) -> None:
+        concealer, sound = Concealer(rate, stateful=stateful), noise(300, -20)
+        for count, what, ahead in steps:
+            piece = sound[: 2 * count]
+            made = concealer.good(piece) if what == "g" else concealer.lost(2 * count, piece if what == "b" else b"", 2 * ahead)
+            self.assertEqual(len(made), 2 * count)
+            self.assertLess(sum(map(len, concealer._history)), 5000)
