@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from smartalex.rtp.srtp import SrtpKeys
@@ -26,13 +27,7 @@ SUITES = {
 }
 """OpenSSL's name of a protection profile -> the suite, octets of its key and of its salt; best first."""
 
-HASHES: dict[str, type[hashes.HashAlgorithm]] = {
-    "sha-1": hashes.SHA1,
-    "sha-224": hashes.SHA224,
-    "sha-256": hashes.SHA256,
-    "sha-384": hashes.SHA384,
-    "sha-512": hashes.SHA512,
-}
+HASHES = ("sha-1", "sha-224", "sha-256", "sha-384", "sha-512")
 
 CIPHERS = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"
 DTLS_1_2 = 0xFEFD
@@ -189,16 +184,22 @@ class DtlsEndpoint:
 
     def _finish(self) -> None:
         """Nothing of the peer's counts before its certificate has proved to be the one that signalling named."""
-        certificate = self._connection.get_peer_certificate(as_cryptography=True)
         profile = SUITES.get(self._connection.get_selected_srtp_profile())
-        if certificate is None or not any(
-            certificate.fingerprint(HASHES[name]()) == digest for name, digest in self._peer.fingerprints if name in HASHES
-        ):
+        if not self._proved():
             self.failed = UNPROVED
         elif profile is None:
             self.failed = "no common SRTP protection profile"
         else:
             self.keys = self._exported(*profile)
+
+    def _proved(self) -> bool:
+        """Of the certificate nothing is read: the octets of it are what counts."""
+        certificate = self._connection.get_peer_certificate()
+        if certificate is None:
+            return False
+        octets = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+        known = [(name.replace("-", ""), digest) for name, digest in self._peer.fingerprints if name in HASHES]
+        return any(hashlib.new(name, octets).digest() == digest for name, digest in known)
 
     def _exported(self, suite: str, key: int, salt: int) -> SrtpKeys:
         """RFC 5764 4.2: the client's key, the server's, the client's salt, the server's."""

@@ -21,6 +21,7 @@ from smartalex.rtp.srtp import Srtp, SrtpKeys
 ALICE, BOB = Identity("alice"), Identity("bob")
 THERE: Address = ("192.0.2.1", 4000)
 ELSEWHERE: Address = ("203.0.113.9", 5000)
+ALGORITHMS = (hashes.SHA1, hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
 ALERT = b"\x15\xfe\xfd" + bytes(8) + b"\0\x02\x02\x28"
 NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "large")])
 
@@ -101,7 +102,7 @@ class Keys(TestCase):
         talk(first, second)
         shown = second._connection.get_peer_certificate(as_cryptography=True)
         assert shown is not None
-        for name, algorithm in dtls.HASHES.items():
+        for name, algorithm in zip(dtls.HASHES, ALGORITHMS, strict=True):
             first = DtlsEndpoint(ALICE.context, DtlsPeer(True, proof(BOB)))
             prints = (("sha-256", bytes(32)), (name, shown.fingerprint(algorithm())))
             talk(first, second := DtlsEndpoint(BOB.context, DtlsPeer(False, prints)))
@@ -190,6 +191,21 @@ class Network(TestCase):
             flight = [answer for datagram in flight * (1 + again) for answer in turn[0].received(datagram)]
             turn = turn[::-1]
         self.assertEqual(keys_of(first).sending, keys_of(second).receiving)
+
+    @given(st.lists(st.tuples(st.integers(20, 25), st.integers(0, 2), st.binary(max_size=120)), max_size=12), st.integers(0, 3))
+    @settings(deadline=None, max_examples=60)
+    def test_whatever_records_come_nothing_is_raised(self, records: list[tuple[int, int, bytes]], steps: int) -> None:
+        """At any time of a handshake, and after it."""
+        for end in ends():
+            first, second = (end, ends()[1]) if end._peer.active else (ends()[0], end)
+            flight, turn = first.start(), (second, first)
+            for _ in range(steps):
+                flight = [answer for datagram in flight for answer in turn[0].received(datagram)]
+                turn = turn[::-1]
+            for number, (kind, epoch, body) in enumerate(records):
+                head = bytes((kind, 0xFE, 0xFD)) + epoch.to_bytes(2, "big") + (number + 50).to_bytes(6, "big")
+                self.assertIsInstance(end.received(head + len(body).to_bytes(2, "big") + body), list)
+            self.assertIsInstance(end.timed_out(), list)
 
     def test_half_a_record_does_not_spoil_the_next(self) -> None:
         first, second = ends()
