@@ -37,13 +37,13 @@ class Playback:
     """Sans-IO: the verbs of IAudioOut, and `next` for each packet.
 
     A codec without state encodes what is queued, when it is queued.  One with state encodes each packet as it is sent: whatever
-    was flushed, paused or looped, its encoder has gone the way of the peer's decoder.
+    was flushed, paused or looped, its encoder has gone the way of the peer's decoder; `plain` is what it was given last.
     """
 
     __slots__ = (
         "_begun_ms", "_blank", "_chunk", "_clip", "_codec", "_encodes_late", "_gap_ms", "_gate", "_held_ms", "_intake", "_loop",
         "_loop_at", "_ms", "_odd", "_open", "_partial", "_per_ms", "_played_ms", "_queue", "_resampler", "_taken", "_waited_ms",
-        "dry_ms", "dry_times", "overflow_ms",
+        "dry_ms", "dry_times", "overflow_ms", "plain",
     )  # fmt: skip
 
     def __init__(self, codec: ICodec, packet_ms: int) -> None:
@@ -51,7 +51,7 @@ class Playback:
         self._queue: deque[bytes] = deque()
         self._intake: deque[tuple[int, memoryview]] = deque()  # (rate, PCM) to be taken in by and by; rate 0 ends a stream
         self._resampler: tuple[int, Resampler] | None = None
-        self._partial = self._odd = b""
+        self._partial = self._odd = self.plain = b""
         self._taken = 0
         self._played_ms = self._begun_ms = self._held_ms = 0.0
         self._gate = self._gap_ms = self._waited_ms = 0
@@ -167,10 +167,14 @@ class Playback:
                 data = self._seam(data)
         else:
             data = self._other()
-        return self._codec.encode(data) if self._encodes_late else data
+        if self._encodes_late:
+            self.plain = data
+            return self._codec.encode(data)
+        return data
 
     def silence(self) -> bytes:
         """A packet of it, while something else is said; what waits goes on waiting."""
+        self.plain = self._blank
         return self._codec.encode(self._blank) if self._encodes_late else self._blank
 
     def _other(self) -> bytes:

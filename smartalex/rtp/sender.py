@@ -19,16 +19,17 @@ class Sender:
     """
 
     __slots__ = (
-        "_clock", "_codec", "_keys", "_keys_clock", "_keys_pt", "_keys_ts", "_marker", "_ms", "_pt", "_sequence", "_step",
-        "_timestamp", "_wait_ms", "more", "octets", "packets", "playback", "sending", "ssrc",
+        "_before", "_clock", "_codec", "_keys", "_keys_clock", "_keys_pt", "_keys_ts", "_marker", "_ms", "_sequence", "_step",
+        "_timestamp", "_wait_ms", "more", "octets", "packets", "payload_type", "playback", "sending", "ssrc",
     )  # fmt: skip
 
     def __init__(self, codec: ICodec, random: Callable[[int], int]) -> None:
         self.ssrc = random(32)
         self.sending = self.more = False
         self.packets = self.octets = 0
+        self._before = 0, 0  # packets and octets of the sources that we were
         self._sequence, self._timestamp, self._marker = random(15), random(32), 0  # no wrap at once (RFC 3711 3.3.1)
-        self._pt, self._keys_pt, self._keys_clock, self._keys_ts = 0, -1, 8000, 0
+        self.payload_type, self._keys_pt, self._keys_clock, self._keys_ts = 0, -1, 8000, 0
         self._keys = KeyPresses()
         self._wait_ms = 0  # until the next packet is due
         self._codec, self._ms = codec, FRAME_MS
@@ -39,7 +40,7 @@ class Sender:
 
     def configure(self, payload_type: int, keys_payload_type: int | None, *, send: bool, keys_clock: int = 8000) -> None:
         """`send` False while the peer holds us: then time goes on and nothing is sent."""
-        self._pt, self._keys_clock = payload_type, keys_clock
+        self.payload_type, self._keys_clock = payload_type, keys_clock
         self._keys_pt = -1 if keys_payload_type is None else keys_payload_type
         if self._keys_pt < 0:
             self._keys.clear()
@@ -59,6 +60,7 @@ class Sender:
     def renew(self, random: Callable[[int], int]) -> None:
         """Go on as another source."""
         self.ssrc, self._sequence, self._marker = random(32), random(15), 0x80
+        self._before = self.packets, self.octets
 
     def send_dtmf(self, digits: str, ms: int) -> None:
         if self._keys_pt >= 0:
@@ -74,7 +76,7 @@ class Sender:
         self._timestamp = timestamp + self._step & 0xFFFFFFFF
         if not self.sending:
             return self.packet() if self.more else None
-        kind = self._pt | self._marker
+        kind = self.payload_type | self._marker
         self._marker = 0
         if self._keys.pending:
             kind, timestamp, payload = self._key(kind, timestamp)
@@ -92,9 +94,12 @@ class Sender:
         self._timestamp = self._timestamp + missed * self._step & 0xFFFFFFFF
         self._marker = 0x80
 
-    def info(self) -> SenderInfo:
-        """For an RTCP sender report; `ntp` is left open."""
-        return SenderInfo(0, self._timestamp, self.packets, self.octets)
+    def info(self, until_s: float = 0.0) -> SenderInfo:
+        """For an RTCP sender report, `until_s` before the next tick; `ntp` is left open."""
+        ahead_s = until_s + max(0, self._wait_ms) // FRAME_MS * FRAME_MS / 1000
+        timestamp = self._timestamp - int(ahead_s * self._codec.clock) & 0xFFFFFFFF
+        packets, octets = self._before
+        return SenderInfo(0, timestamp, self.packets - packets, self.octets - octets)
 
     def _due(self) -> bool:
         """Whether a packet is to go in this tick, and whether another one after it."""
