@@ -19,6 +19,7 @@ from zope.interface import implementer
 from smartalex.ai.runtime import Conversation
 from smartalex.calls import transfer as refer
 from smartalex.calls.admission import Accepted
+from smartalex.calls.keys import EVENT, INFO, TONE, Keys
 from smartalex.calls.lifecycle import LIFECYCLE, Action, Input, State
 from smartalex.calls.media import CallMedia
 from smartalex.calls.message import Addressee, MessageLimits, MessageSounds, MessageTaking
@@ -92,7 +93,7 @@ class Call(SessionListener):
     log = Logger()
 
     __slots__ = (
-        "_cause", "_deadline", "_forwarding", "_hear", "_held", "_keys_by_rtp", "_message",
+        "_cause", "_deadline", "_forwarding", "_hear", "_held", "_keys", "_message",
         "_on_released", "_outcome", "_plant", "_referral", "_target",
         "_transferred", "_untold", "_watch", "accepted", "caller", "conversation", "dial", "media", "record", "session", "state",
     )  # fmt: skip
@@ -115,7 +116,7 @@ class Call(SessionListener):
         self._forwarding = ""
         self._cause = ""
         self._held = False
-        self._keys_by_rtp = False
+        self._keys = Keys()
         self._untold = ""
         self._watch: MediaWatch | None = None
         self._referral: Referral | None = None
@@ -148,10 +149,18 @@ class Call(SessionListener):
 
     def dtmf(self, digit: str, duration_ms: int) -> None:
         """A key by RTP (RFC 4733)."""
-        self._keys_by_rtp = True
-        self._press(digit, duration_ms)
+        self._press(EVENT, digit, duration_ms)
 
-    def _press(self, digit: str, duration_ms: int) -> None:
+    def tone(self, digit: str, duration_ms: int) -> None:
+        """A key heard in the audio, where the trunk has that looked for."""
+        try:
+            self._press(TONE, digit, duration_ms)
+        except Exception:
+            self.fault(Failure())
+
+    def _press(self, way: int, digit: str, duration_ms: int) -> None:
+        if not self._keys.counts(digit, way, self._plant.clock.seconds()):
+            return
         if self.state is State.TAKING_MESSAGE and self._message is not None:
             self._message.dtmf(digit, duration_ms)
         elif self.state is State.TALKING:
@@ -216,12 +225,11 @@ class Call(SessionListener):
         self._refer_step(refer.progress(100, final=True))
 
     def on_info(self, session: Session, content_type: str, body: bytes) -> bool:
-        """A key by SIP INFO, of callers whose keys do not come by RTP as well."""
+        """A key by SIP INFO."""
         key = read_dtmf(content_type, body)
         if key is None:
             return False
-        if not self._keys_by_rtp:
-            self._press(*key)
+        self._press(INFO, *key)
         return True
 
     # ------------------------------------------------------------------ another leg in the caller's place
@@ -453,6 +461,7 @@ class Call(SessionListener):
         self.media.connect()
         codec = self.media.agreed.codec if self.media.agreed else ""
         self.record.event("hold" if self.media.held else "media", {"codec": codec}, {"codec": codec})
+        self._keys.restart()
         was, self._held = self._held, self.media.held
         if self.state is not State.TALKING or was is self._held:
             return
