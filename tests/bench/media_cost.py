@@ -1,6 +1,7 @@
 """CPU of the media plane: N legs on loopback, each playing and hearing speech, against a generator in a process of its own.
 
-python -m tests.bench.media_cost [--legs 50,100] [--seconds 5] [--reactor uvloop|epoll|asyncio] [--srtp SUITE] [--profile FILE]
+python -m tests.bench.media_cost [--legs 50,100] [--seconds 5] [--reactor uvloop|epoll|asyncio] [--srtp SUITE] [--codec NAME]
+       [--profile FILE]
 
 CPU is that of the plane's process, system time included; on loopback a sender also pays for the receiver's part of the stack.
 "First packet" is from `set_remote` and `play` to the send call.  With --profile the figures are those of a profiled process.
@@ -20,14 +21,16 @@ import sys
 import time
 from typing import Any
 
-PAYLOAD = 160
 WARM_UP_S = 1.0
 
 
-def generate(ports: list[int], conn: Any, suite: str = "") -> None:
+def generate(ports: list[int], conn: Any, suite: str = "", codec: str = "PCMU") -> None:
     """Send to each port every 20 ms, phases spread at random, and take what comes back, until told to stop."""
+    from smartalex.rtp.packet import pack  # noqa: PLC0415
+
     peers = []
     protect = [protected(suite) for _ in ports]
+    payloads, kind, step = spoken(codec)
     for port in ports:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind(("127.0.0.1", 0))
@@ -45,16 +48,29 @@ def generate(ports: list[int], conn: Any, suite: str = "") -> None:
             if wait > 0.0005:
                 time.sleep(wait)
             late = max(late, -wait)
-            peers[n].send(protect[n](speech(sequence, n)))
+            data = pack(sequence, sequence * step & 0xFFFFFFFF, n + 1, kind) + payloads[sequence % len(payloads)]
+            peers[n].send(protect[n](data))
             received += taken(peers[n])
         sequence += 1
     conn.send((sequence * len(peers), received, late))
 
 
-def speech(sequence: int, ssrc: int) -> bytes:
-    from smartalex.rtp.packet import pack  # noqa: PLC0415
+def spoken(name: str) -> tuple[list[bytes], int, int]:
+    """Payloads of four seconds of syllables, their payload type, and by how much the timestamp moves on."""
+    from smartalex.ai.diagnostics import melody  # noqa: PLC0415
+    from smartalex.media.codecs import registry  # noqa: PLC0415
 
-    return pack(sequence, sequence * PAYLOAD, ssrc + 1, 0) + bytes(range(96, 96 + PAYLOAD))
+    codec = registry.find(name)()
+    pcm, size = melody(codec.rate).pcm, codec.rate // 25
+    payloads = [codec.encode(pcm[at : at + size]) for at in range(len(pcm) // 2, len(pcm) - size + 1, size)]
+    return payloads, payload_type(name), codec.clock // 50
+
+
+def payload_type(name: str) -> int:
+    from smartalex.media.codecs import registry  # noqa: PLC0415
+
+    known: int | None = registry.find(name).payload_type
+    return 96 if known is None else known
 
 
 def keys(suite: str) -> Any:
@@ -102,7 +118,9 @@ def install(name: str) -> Any:
 class Run:
     """One plane with `legs` calls for `seconds`."""
 
-    def __init__(self, reactor: Any, legs: int, seconds: float, profile: str, suite: str = "") -> None:
+    def __init__(  # noqa: PLR0917
+        self, reactor: Any, legs: int, seconds: float, profile: str, suite: str = "", codec: str = "PCMU"
+    ) -> None:
         from smartalex.counters import Counters  # noqa: PLC0415
         from smartalex.media.frame import Clip  # noqa: PLC0415
         from smartalex.media.tone import sine  # noqa: PLC0415
@@ -110,7 +128,7 @@ class Run:
 
         self.reactor = reactor
         self.seconds = seconds
-        self.suite = suite
+        self.suite, self.codec = suite, codec
         self.frames = 0
         self.profile = cProfile.Profile() if profile else None
         self.plane = MediaPlane(reactor, PlaneOptions("127.0.0.1", (20000, 30000)), self, Counters(), secrets.randbits)
@@ -119,7 +137,9 @@ class Run:
         self.clip = Clip(sine(440, 1000))
         self.waits_ms: list[float] = []
         self.ours, theirs = multiprocessing.Pipe()
-        self.generator = multiprocessing.Process(target=generate, args=([leg.local_port for leg in self.legs], theirs, suite))
+        self.generator = multiprocessing.Process(
+            target=generate, args=([leg.local_port for leg in self.legs], theirs, suite, codec)
+        )
         self.generator.start()
         self._ports = self.ours.recv()
         reactor.callLater(0, self._connect)
@@ -139,7 +159,8 @@ class Run:
 
         leg = self.legs[len(self._ports) - 1]
         asked = time.monotonic()
-        leg.set_remote("127.0.0.1", self._ports.pop(), MediaParams(secured=keys(self.suite) if self.suite else None))
+        secured = keys(self.suite) if self.suite else None
+        leg.set_remote("127.0.0.1", self._ports.pop(), MediaParams(self.codec, payload_type(self.codec), secured=secured))
         leg.play_clip(self.clip, loop=True)
         leg._socket = First(leg, asked, self.waits_ms)
         self.reactor.callLater(random.uniform(0.003, 0.012), self._connect)
@@ -212,6 +233,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--reactor", default="uvloop", choices=("uvloop", "epoll", "asyncio"))
     parser.add_argument("--srtp", default="", metavar="SUITE")
+    parser.add_argument("--codec", default="PCMU")
     parser.add_argument("--profile", default="")
     options = parser.parse_args()
     counts = [int(text) for text in options.legs.split(",")]
@@ -221,7 +243,7 @@ def main() -> None:
             os.spawnv(os.P_WAIT, sys.executable, arguments)
         return
     reactor = install(options.reactor)
-    run = Run(reactor, counts[0], options.seconds, options.profile, options.srtp)
+    run = Run(reactor, counts[0], options.seconds, options.profile, options.srtp, options.codec)
     reactor.run()
     if run.profile:
         run.profile.dump_stats(options.profile)
