@@ -153,6 +153,9 @@ class IAudioOut(Interface):
     def resume():
         """Go on where `pause` stopped."""
 
+    def echo_dbfs():
+        """How loud our own voice is in the frame heard last, where it is known to come back; else -96."""
+
 
 class IVoiceDetectorFactory(Interface):
     """One way to tell speech from everything else, shared by all calls."""

@@ -9,11 +9,14 @@ from typing import Any
 import attrs
 from zope.interface import implementer
 
-from smartalex.interfaces import IAudioOut, ICodec
+from smartalex.interfaces import IAudioFilterFactory, IAudioOut, ICodec
 from smartalex.media.codecs import registry
 from smartalex.media.codecs.g711 import PCMU
 from smartalex.media.frame import FRAME_MS, Clip
+from smartalex.media.level import FLOOR_DBFS
+from smartalex.media.recording import Tape
 from smartalex.rtp.hearing import CONCEALED, NOTHING, Hearing
+from smartalex.rtp.listening import Listening
 from smartalex.rtp.packet import HEADER_BYTES
 from smartalex.rtp.protection import Protection, Shake, Wanted
 from smartalex.rtp.quality import mos, r_factor
@@ -75,6 +78,8 @@ class LegStats:
     dry_times: int = 0
     forged: int = 0
     replayed: int = 0
+    echo_delay_ms: int | None = None
+    echo_loss_db: float | None = None
 
 
 @implementer(IAudioOut)
@@ -82,7 +87,8 @@ class Leg:
     """Made by `MediaPlane.open`.  `user` belongs to whoever opened it; `receive` False saves decoding what nobody hears."""
 
     __slots__ = (
-        "__weakref__", "_codec", "_now", "_opened", "_random", "_socket", "_started", "closed", "hear", "hearing", "local_port",
+        "__weakref__", "_codec", "_now", "_opened", "_random", "_socket", "_started", "closed", "hear", "hearing",
+        "listening", "local_port",
         "on_closed", "on_pressed", "on_secured", "on_started", "poll", "protection", "receiver", "rtcp", "sender", "shake",
         "slot", "user",
     )  # fmt: skip
@@ -99,6 +105,7 @@ class Leg:
         self.hear: Callable[[], tuple[bytes, int]] = self.hearing.hear
         self.receiver = Receiver(self.hearing, now)
         self.rtcp = RtcpSession(self.sender.ssrc, f"{random(96):024x}")  # a name of its own for each call (RFC 7022)
+        self.listening: Listening | None = None
         self.protection: Protection | None = None
         self.shake: Shake | None = None
         self._started = self.closed = False
@@ -154,6 +161,8 @@ class Leg:
         if params.codec != codec.name:
             codec = self._codec = registry.find(params.codec)()
             self.hearing.change(codec)
+            if self.listening is not None:
+                self.listening.change(codec)
         codec.adapt(params.parameters)
         self.sender.change(codec, params.ptime_ms)
 
@@ -193,6 +202,7 @@ class Leg:
     def stats(self) -> LegStats:
         sender, receiver, hearing, rtcp, since = self.sender, self.receiver, self.hearing, self.rtcp, self._opened
         received, source, lost = receiver.packets, receiver.source, receiver.lost
+        echo = self.listening.echo if self.listening else None
         srtp = self.protection.srtp if self.protection else None
         missed = max(lost, hearing.concealed)
         network_ms = NETWORK_MS if rtcp.rtt_ms is None else rtcp.rtt_ms / 2
@@ -205,17 +215,52 @@ class Leg:
             round(mos(r_factor(100 * missed / max(1, received + missed), delay_ms, self._codec.name)), 2),
             rtcp.remote_lost, _rounded(rtcp.remote_loss_pct), _rounded(rtcp.remote_jitter_ms), _rounded(rtcp.rtt_ms),
             sender.playback.dry_ms, sender.playback.dry_times, srtp.forged if srtp else 0, srtp.replayed if srtp else 0,
+            echo_delay_ms=echo.delay_ms if echo else None, echo_loss_db=echo.loss_db if echo else None,
         )  # fmt: skip
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
             self.sender.sending = False
+            if self.listening is not None:
+                self.listening.close()
             self.flush()
             self.on_closed(self)
             if self.protection is not None:
                 self.protection.stop()
             self.on_secured = lambda suite, why: None
+
+    # ------------------------------------------------------------------ what listens in
+
+    def use_filter(self, factory: IAudioFilterFactory | None, on_lost: Callable[[str], None]) -> None:
+        """What is heard goes through a filter of it; `on_lost` is told why one that fails is not used any more."""
+        listening = self._listens()
+        listening.on_filter_lost = on_lost
+        listening.use_filter(factory)
+
+    def detect_tones(self, on_tone: Callable[[str, int], None]) -> None:
+        """`on_tone` is told each key that is heard as a tone, and its milliseconds."""
+        listening = self._listens()
+        listening.on_tone = on_tone
+        listening.detect_tones(True)
+
+    def measure_echo(self) -> None:
+        """Of our own voice, from now on: see `echo_dbfs`, and the stats."""
+        self._listens().measure_echo(True)
+
+    def record(self, tape: Tape) -> None:
+        """Both directions, until the leg is closed."""
+        self.receive = True
+        self._listens().record(tape)
+
+    def echo_dbfs(self) -> float:
+        return FLOOR_DBFS if self.listening is None else self.listening.echo_dbfs()
+
+    def _listens(self) -> Listening:
+        if self.listening is None:
+            self.listening = Listening(self.hearing.hear, self.sender, self._codec)
+            self.hear = self.listening.hear
+        return self.listening
 
     # ------------------------------------------------------------------ for signalling
 
@@ -245,9 +290,11 @@ class Leg:
 
     def tick(self) -> None:
         """Once in 20 ms: the packet that is due goes out; a key press whose end was lost comes to its end."""
-        sender, protection = self.sender, self.protection
+        sender, protection, listening = self.sender, self.protection, self.listening
         packet = sender.packet()
         while packet is not None:
+            if listening is not None:
+                listening.sent(packet)
             data = packet if protection is None else protection.srtp.protect(packet)
             try:
                 if data is not None:
