@@ -32,9 +32,13 @@ from smartalex.ai.turn import Action, Input, Turns
 from smartalex.ai.turn import State as Turn
 from smartalex.errors import BackendError, TimedOut
 from smartalex.interfaces import Brief, IAudioOut, ICallControl, ICounters
+from smartalex.media.level import FLOOR_DBFS, dbfs
 
 NOTHING_ARRIVED = 1
 """Flag of a frame in whose place nothing arrived (smartalex.rtp.plane.NOTHING)."""
+
+ECHO_MARGIN_DB = 9.0
+"""Above our own voice on its way back a caller has to be, where it comes back: the estimate may be off by some of it."""
 
 PREPARE_S = 3.0
 
@@ -128,7 +132,7 @@ class Conversation:
         if len(pcm) != self._frame_bytes:  # another codec, by a re-INVITE
             self._frame_bytes = len(pcm)
             self._speech = self._options.detector(len(pcm) * 25)
-        speech = not flags & NOTHING_ARRIVED and self._speech(pcm)
+        speech = not flags & NOTHING_ARRIVED and self._speech(pcm) and not self._is_echo(pcm)
         self._perform(self._turns.frame(speech, self._stage.playout.speaking, self._stage.playout.interruptible))
         self._listen_for_silence()
 
@@ -336,6 +340,11 @@ class Conversation:
             self._end(prompt).addCallback(lambda _: None if self._closed else self._control.end(reason))
 
     # ------------------------------------------------------------------ turns
+
+    def _is_echo(self, pcm: bytes) -> bool:
+        """Whether this may well be nobody but us."""
+        echo_dbfs = self._audio.echo_dbfs()
+        return echo_dbfs > FLOOR_DBFS and dbfs(pcm) < echo_dbfs + ECHO_MARGIN_DB
 
     def _write(self, pcm: bytes) -> None:
         if self._supervisor.live:

@@ -31,6 +31,7 @@ from smartalex.interfaces import (
     Utterance,
 )
 from smartalex.media.frame import PCM8K, Clip
+from smartalex.media.level import FLOOR_DBFS
 from smartalex.media.resample import resample
 
 FRAME = 320
@@ -65,6 +66,7 @@ class Leg:
         self.clips: list[str] = []
         self.loop: Clip | None = None
         self.expecting: list[bool] = []
+        self.echo = FLOOR_DBFS
 
     @property
     def queued_ms(self) -> int:
@@ -94,6 +96,9 @@ class Leg:
 
     def resume(self) -> None:
         self.paused = False
+
+    def echo_dbfs(self) -> float:
+        return self.echo
 
     def tick(self) -> None:
         frame = b"" if self.paused else bytes(self.queue[:FRAME])

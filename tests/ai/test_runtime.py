@@ -6,6 +6,7 @@ from typing import Any
 
 from smartalex.ai.prompts import ENGLISH
 from smartalex.errors import Refused
+from smartalex.media.level import FLOOR_DBFS
 from tests.ai.fakes import (
     GREETING,
     Backend,
@@ -129,6 +130,16 @@ class Talking(LoggedCase):
         self.assertNotIn("interrupted", backend.last.verbs())
         self.assertEqual(phone.control.lines[-1], ("agent", "Long."))
         self.assertFalse(phone.leg.paused)
+
+    def test_our_own_voice_on_its_way_back_is_no_barge_in(self) -> None:
+        """The speech of the caller here is at -12 dBFS."""
+        for echo, cut in ((-12.0, False), (-18.0, False), (-22.0, True), (FLOOR_DBFS, True)):
+            backend = Backend(end_of_turn=answering("Long.", 5000))
+            phone = Phone(backend).answer(quiet_ms=700)
+            phone.speak(400).wait(1500)
+            phone.leg.echo = echo
+            phone.speak(600)
+            self.assertEqual(phone.leg.queued_ms == 0, cut, echo)
 
     def test_a_key_interrupts_at_once(self) -> None:
         backend = Backend(end_of_turn=answering("Long.", 5000), dtmf=answering("Sales."))
