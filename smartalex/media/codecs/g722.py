@@ -27,7 +27,7 @@ class G722:
     stateful = True
 
     def __init__(self) -> None:
-        self._coder = Coder(self.rate, _BIT_RATE)
+        self._coder = Coder(self.rate, _BIT_RATE, False)
 
     def encode(self, pcm: bytes) -> bytes:
         """An odd sample at the end gets a zero beside it: two make an octet."""
