@@ -16,10 +16,11 @@ from twisted.internet.defer import Deferred
 from smartalex.cli.aim import Aim, aim
 from smartalex.cli.state import show_json, state_options
 from smartalex.cli.transcript import Transcript
-from smartalex.errors import BackendError
+from smartalex.errors import BackendError, ConfigurationError
+from smartalex.media.codecs import registry
 from smartalex.media.resample import resample
 from smartalex.media.wav import read_wav
-from smartalex.phone.call import SPEAKS, Phone, PhoneOptions, render
+from smartalex.phone.call import Phone, PhoneOptions, render
 from smartalex.phone.pbx import PLANS
 from smartalex.phone.report import Result, as_json, sentence
 from smartalex.phone.script import Item
@@ -52,7 +53,11 @@ class Ordered(click.Command):
 @click.option("--transport", type=click.Choice(["udp", "tcp", "tls"]), default="udp", show_default=True)
 @click.option("--insecure", is_flag=True, help="Over TLS take any certificate (the local platform's own is known).")
 @click.option(
-    "--codec", "codecs", multiple=True, type=click.Choice(SPEAKS, case_sensitive=False), help="Offered; repeatable, in order."
+    "--codec",
+    "codecs",
+    multiple=True,
+    type=click.Choice(registry.known(), case_sensitive=False),
+    help="Offered; repeatable, in order.",
 )
 @click.option("--from", "caller", default="+15550001111", show_default=True, metavar="NUMBER", help="Who calls.")
 @click.option("--voice", default="en-us", show_default=True, help="espeak-ng voice of the caller.")
@@ -100,6 +105,10 @@ def _check(given: dict[str, Any]) -> None:
     for digits in given["dtmf"]:
         if not re.fullmatch(r"[0-9A-Da-d*#]+", digits):
             raise click.UsageError(f"--dtmf {digits!r}: keys are 0-9, *, # and A-D")
+    try:
+        registry.proper(given["codecs"])
+    except ConfigurationError as error:
+        raise click.UsageError(f"--codec: {error}") from None
     for path in given["wav"]:
         telephone_wav(path)
     if given["record"] and not os.access(Path(given["record"]).absolute().parent, os.W_OK):
@@ -116,7 +125,7 @@ class Placing:
         self._started = time.monotonic()
         self._finished: Deferred[None] = Deferred()
         plans = tuple(PLANS[name] for name in given["refer_answers"] or ("accept",))
-        options = PhoneOptions(given["codecs"] or SPEAKS, plans, given["record"] or "")
+        options = PhoneOptions(given["codecs"] or registry.USUAL, plans, given["record"] or "")
         self.phone = Phone(reactor, options, self._show)
         local = aimed.local
         self.transcript = Transcript(reactor, local.repository, self._heard) if local is not None else None

@@ -36,9 +36,6 @@ from smartalex.sip.transport import Transports
 from smartalex.sip.ua import InviteOptions, UserAgent, UserAgentOptions
 from smartalex.sip.uri import Uri
 
-SPEAKS = tuple(codec.name for codec in registry.usable())
-"""Codecs by encoding name, as this phone offers them."""
-
 
 @attrs.frozen
 class Target:
@@ -61,7 +58,7 @@ class Target:
 class PhoneOptions:
     """`plans` answer one REFER each, the last all further ones; `record` is a path or ''."""
 
-    codecs: tuple[str, ...] = SPEAKS
+    codecs: tuple[str, ...] = registry.USUAL
     plans: tuple[Plan, ...] = (PLANS["accept"],)
     record: str = ""
     ports: tuple[int, int] = (40000, 49000)
