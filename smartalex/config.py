@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from smartalex.errors import ConfigurationError
+from smartalex.media import seams
 from smartalex.media.codecs import registry
 
 
@@ -156,6 +157,32 @@ class Messages(Section):
     max_seconds: int = Field(default=180, ge=5, le=3600)
 
 
+class Speech(Section):
+    detector: str = "webrtc"
+
+    @field_validator("detector")
+    @classmethod
+    def _usable(cls, value: str) -> str:
+        return _provided(seams.voice_detectors, value)
+
+
+class Recordings(Section):
+    sink: str = ""
+
+    @field_validator("sink")
+    @classmethod
+    def _usable(cls, value: str) -> str:
+        return _provided(seams.recording_sink, value) if value else ""
+
+
+def _provided(find: Callable[[str], Any], spec: str) -> str:
+    try:
+        find(spec)
+    except ConfigurationError as error:
+        raise ValueError(f"must name what can be used; {error}") from None
+    return spec
+
+
 class Config(Section):
     """Every option; `etc/smartalex.toml` shows each with its default."""
 
@@ -168,6 +195,8 @@ class Config(Section):
     vault: Vault = Vault()
     log: Log = Log()
     messages: Messages = Messages()
+    speech: Speech = Speech()
+    recordings: Recordings = Recordings()
 
 
 def load(path: str | None, overrides: Mapping[str, Any] | None = None) -> Config:

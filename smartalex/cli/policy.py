@@ -13,8 +13,10 @@ from smartalex.cli.values import Host
 from smartalex.errors import ConfigurationError
 from smartalex.media.codecs import registry
 from smartalex.media.frame import PACKET_MS
+from smartalex.media.seams import audio_filters
 from smartalex.tenants.trunk import Trunk
 
+DTMF = ("rfc4733", "inband")
 SRTP = ("off", "optional", "required")
 STIR = ("off", "record", "require", "require-A", "require-B", "require-C")
 
@@ -51,7 +53,37 @@ class Codecs(click.ParamType[tuple[str, ...]]):
             self.fail(str(error), param, ctx)
 
 
+class Filter(click.ParamType[str]):
+    """A provider of IAudioFilterFactory with its options, "" for none."""
+
+    name = "filter"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            if value:
+                audio_filters(value)
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
 OPTIONS: tuple[Callable[..., Any], ...] = (
+    click.option(
+        "--record/--no-record",
+        default=None,
+        help="Record its calls, where the node has a place for it (see recordings.sink; default no).",
+    ),
+    click.option(
+        "--noise-suppression",
+        type=Filter(),
+        metavar="FILTER",
+        help='Hear its callers through a filter such as webrtc:level=2 (see smartalex providers); "" for none.',
+    ),
+    click.option(
+        "--dtmf",
+        type=click.Choice(DTMF),
+        help="Keys come as RTP events or SIP INFO, or in the audio as well (default rfc4733).",
+    ),
     click.option(
         "--srtp",
         type=click.Choice(SRTP),
@@ -91,7 +123,7 @@ OPTIONS: tuple[Callable[..., Any], ...] = (
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --stir, --refer-target, --client-certificate, --codecs, --ptime and --srtp."""
+    """Adds --stir, --refer-target, --client-certificate, --codecs, --ptime, --srtp, --dtmf, --noise-suppression, --record."""
     for option in OPTIONS:
         command = option(command)
     return command
@@ -110,4 +142,7 @@ def with_policy(trunk: Trunk, given: Mapping[str, Any]) -> Trunk:
         codecs=trunk.codecs if given["codecs"] is None else given["codecs"],
         ptime_ms=int(given["ptime"] or trunk.ptime_ms),
         srtp=given["srtp"] or trunk.srtp,
+        dtmf=given["dtmf"] or trunk.dtmf,
+        noise_suppression=trunk.noise_suppression if given["noise_suppression"] is None else given["noise_suppression"],
+        record=trunk.record if given["record"] is None else given["record"],
     )

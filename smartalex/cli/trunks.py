@@ -216,7 +216,7 @@ def change(
     asked = [
         value for value in (allow, disallow, username, pbx_domain, max_calls, *given.values()) if value not in (None, False, ())
     ]
-    if not asked and digest is activate is given["codecs"] is None:
+    if not asked and digest is activate is given["codecs"] is given["record"] is None:
         raise click.UsageError("say what to change; see: smartalex trunks set --help")
     here = opened(state, config)
     tenancy = here.repository.tenancy()
@@ -319,6 +319,12 @@ def tell(trunk: Trunk, tenancy: Tenancy, password: str | None, as_json: bool) ->
 def _policy(trunk: Trunk) -> None:
     if trunk.codecs or trunk.ptime_ms != 20:
         click.echo(f"  speaks     {', '.join(trunk.codecs) or 'the codecs of the node'}, in packets of {trunk.ptime_ms} ms")
+    if trunk.dtmf != "rfc4733":
+        click.echo("  keys       as RTP events, by SIP INFO, or as tones")
+    if trunk.noise_suppression:
+        click.echo(f"  heard      through {trunk.noise_suppression}")
+    if trunk.record:
+        click.echo("  recorded   where the node has a place for it (recordings.sink)")
     if trunk.srtp != "off":
         click.echo(f"  audio      by SRTP, {trunk.srtp} (keys in SDP are as secret as the signalling: let it call over TLS)")
     if trunk.client_certificate:

@@ -196,7 +196,9 @@ class Recorder:
 class WavSink:
     """A file for each call in `folder`, which is made where it is missing; readable by its owner alone."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str = "") -> None:
+        if not folder:
+            raise ValueError("write where to, as in wav:folder=/srv/recordings")
         self._folder = Path(folder)
 
     def open(self, call_id: str, rate: int) -> WavRecording:

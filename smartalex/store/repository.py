@@ -337,7 +337,7 @@ def _trunk(row: Any) -> Trunk:
         row["id"], row["workspace"], row["name"], row["pbx_domain"], row["username"], row["auth"], tuple(row["allowed_sources"]),
         tuple(row["codecs"]), row["max_calls"], row["active"], row["register"], row["register_user"],
         row["register_expires_s"], tuple(row["refer_targets"]), row["stir"], row["client_certificate"], row["ptime_ms"],
-        row["srtp"],
+        row["srtp"], row["dtmf"], row["noise_suppression"], row["record"],
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, false
 
 metadata = MetaData()
 
@@ -31,6 +31,9 @@ trunk = Table(
     Column("client_certificate", String, nullable=False, server_default=""),
     Column("ptime_ms", Integer, nullable=False, server_default="20"),
     Column("srtp", String, nullable=False, server_default="off"),
+    Column("dtmf", String, nullable=False, server_default="rfc4733"),
+    Column("noise_suppression", String, nullable=False, server_default=""),
+    Column("record", Boolean, nullable=False, server_default=false()),
 )  # fmt: skip
 
 binding = Table(

@@ -26,6 +26,10 @@ class Trunk:
     `codecs` are encoding names, best first; () stands for those of the node (`rtp.codecs`).  `ptime_ms` is the length of the
     packets that we ask it for.  `srtp` is "off" (audio in clear only), "optional" (protected where the other side can),
     or "required" (in clear nothing).
+
+    `dtmf` says where its keys are looked for: "rfc4733" (RTP events, and SIP INFO), or "inband" (in the audio as well).
+    `noise_suppression` names the filter that its callers are heard through ("webrtc:level=2"), "" for none.  `record`:
+    its calls are recorded, where the node has a place for it (`recordings.sink`).
     """
 
     id: str
@@ -46,6 +50,9 @@ class Trunk:
     client_certificate: str = ""
     ptime_ms: int = 20
     srtp: Literal["off", "optional", "required"] = "off"
+    dtmf: Literal["rfc4733", "inband"] = "rfc4733"
+    noise_suppression: str = ""
+    record: bool = False
 
     @property
     def digest(self) -> bool:

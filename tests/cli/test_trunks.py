@@ -8,8 +8,9 @@ import re
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from typing import Any
-from unittest import TestCase
+from unittest import TestCase, skipUnless
 
 from click.testing import Result
 
@@ -120,8 +121,30 @@ class Policy(Commands):
         self.assertEqual(self.line("trunks", "set", "sbc", "--max-calls", "7")["srtp"], "required")
         self.assertEqual(self.line("trunks", "set", "sbc", "--srtp", "off")["srtp"], "off")
 
+    def test_how_its_callers_are_heard(self) -> None:
+        row = self.line("trunks", "add", "sbc")
+        self.assertEqual((row["dtmf"], row["noise_suppression"], row["record"]), ("rfc4733", "", False))
+        said = self.output("trunks", "set", "sbc", "--dtmf", "inband", "--record")
+        for line in ("keys       as RTP events, by SIP INFO, or as tones", "recorded   where the node has a place for it"):
+            self.assertIn(line, said)
+        row = self.line("trunks", "set", "sbc", "--max-calls", "7")
+        self.assertEqual((row["dtmf"], row["record"]), ("inband", True))
+        self.assertFalse(self.line("trunks", "set", "sbc", "--no-record")["record"])
+        self.assertEqual(self.line("trunks", "set", "sbc", "--dtmf", "rfc4733")["dtmf"], "rfc4733")
+
+    @skipUnless(find_spec("webrtc_noise_gain"), "pip install webrtc-noise-gain")
+    def test_a_filter_is_taken_where_it_can_be_used(self) -> None:
+        self.assertIn(
+            "heard      through webrtc:level=3", self.output("trunks", "add", "sbc", "--noise-suppression", "webrtc:level=3")
+        )
+        self.assertEqual(self.line("trunks", "set", "sbc", "--max-calls", "7")["noise_suppression"], "webrtc:level=3")
+        self.assertIn("write one of 1, 2, 3, 4", self.error("trunks", "set", "sbc", "--noise-suppression", "webrtc:level=9"))
+        self.assertIn("installed are", self.error("trunks", "set", "sbc", "--noise-suppression", "krips"))
+        self.assertEqual(self.line("trunks", "set", "sbc", "--noise-suppression", "")["noise_suppression"], "")
+
     def test_what_is_wrong_is_named(self) -> None:
         wrong = (
+            ("--dtmf", "info"),
             ("--stir", "maybe"),
             ("--srtp", "on"),
             ("--refer-target", "*"),

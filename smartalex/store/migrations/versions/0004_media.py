@@ -16,6 +16,9 @@ def upgrade() -> None:
     with op.batch_alter_table("trunk") as table:
         table.add_column(sa.Column("ptime_ms", sa.Integer(), nullable=False, server_default="20"))
         table.add_column(sa.Column("srtp", sa.String(), nullable=False, server_default="off"))
+        table.add_column(sa.Column("dtmf", sa.String(), nullable=False, server_default="rfc4733"))
+        table.add_column(sa.Column("noise_suppression", sa.String(), nullable=False, server_default=""))
+        table.add_column(sa.Column("record", sa.Boolean(), nullable=False, server_default=sa.false()))
     with op.batch_alter_table("call") as table:
         table.add_column(sa.Column("secured", sa.String(), nullable=False, server_default=""))
     op.execute(trunk.update().values(codecs=[]))
