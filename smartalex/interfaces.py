@@ -153,6 +153,9 @@ class IAudioOut(Interface):
     def resume():
         """Go on where `pause` stopped."""
 
+    def measure_echo():
+        """Begin to look whether our own voice comes back, for `echo_dbfs`."""
+
     def echo_dbfs():
         """How loud our own voice is in the frame heard last, where it is known to come back; else -96."""
 

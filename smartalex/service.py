@@ -34,6 +34,7 @@ from smartalex.auth.firstof import FirstOf
 from smartalex.calls.admission import Admission
 from smartalex.calls.call import CallOptions, Plant
 from smartalex.calls.health import TrunkHealth
+from smartalex.calls.listening import Recordings
 from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.registrar import Clocks, TrunkBindings
 from smartalex.calls.registrations import Ground, Registrations
@@ -44,9 +45,10 @@ from smartalex.calls.trust import Trust
 from smartalex.config import Config
 from smartalex.counters import Counters
 from smartalex.errors import ConfigurationError, SmartAlexError
-from smartalex.interfaces import AuthAttempt, IAuthenticator
+from smartalex.interfaces import AuthAttempt, IAuthenticator, IVoiceDetector
+from smartalex.media.recording import Recorder
+from smartalex.media.seams import audio_filters, recording_sink, voice_detectors
 from smartalex.media.tone import beep
-from smartalex.media.vad import Vad
 from smartalex.rtp.dtls import Identity
 from smartalex.rtp.plane import MediaPlane, PlaneOptions
 from smartalex.sip.digest import NonceSource
@@ -91,6 +93,7 @@ class SmartAlexService(Service):
         self.counters = Counters()
         self._announce = announce
         self._pool = ThreadPool(1, 4, "store")
+        self._recorder = Recorder(reactor.callFromThread)
         self._factories: dict[str, Any] = {}
         self._nonces = NonceSource(secrets.token_bytes(32), config.sip.nonce_lifetime_s)
         self._reload = LoopingCall(self._look_for_changes)
@@ -136,7 +139,9 @@ class SmartAlexService(Service):
         box = MessageBox(state.messages, state.repository, self._defer, time.time)
         self.timers = TimerQueue(self.reactor)
         clock = cast(IReactorTime, self.timers)  # as much of one as calls need
-        plant = Plant(clock, self.counters, box, self._sounds, lambda: Vad(8000).speech, options)
+        self._load_filters(tenancy)
+        detector = partial(self._detector, 8000)
+        plant = Plant(clock, self.counters, box, self._sounds, detector, options, self._recordings())
         book = TraceBook(time.time, lambda peer: self.transports.advertised(peer.transport, peer))
         self.tracing = Tracing(book, clock, only_failed=sip.trace == "failed") if sip.trace != "off" else None
         records = Records(state.journal.record, time.time, time.monotonic, os.urandom, self.tracing)
@@ -346,8 +351,25 @@ class SmartAlexService(Service):
         return None
 
     def _conversation_options(self, agent: Agent) -> ConversationOptions:
-        greeting = self.prompts.greeting(agent)
-        return ConversationOptions(self._factories_of(agent), greeting, agent.max_duration_s, agent.language)
+        factories, greeting = self._factories_of(agent), self.prompts.greeting(agent)
+        return ConversationOptions(factories, greeting, agent.max_duration_s, agent.language, detector=self._detector)
+
+    def _detector(self, rate: int) -> Callable[[bytes], bool]:
+        detector: IVoiceDetector = voice_detectors(self.config.speech.detector).detector(rate)
+        return detector.speech
+
+    def _load_filters(self, tenancy: Tenancy) -> None:
+        """Before a call wants them: some take a while."""
+        for trunk in tenancy.trunks.values():
+            try:
+                if trunk.noise_suppression:
+                    audio_filters(trunk.noise_suppression)
+            except ConfigurationError as error:
+                self.log.error("callers of trunk {trunk} are heard without a filter: {error}", trunk=trunk.name, error=error)
+
+    def _recordings(self) -> Recordings | None:
+        sink = self.config.recordings.sink
+        return Recordings(recording_sink(sink), self._recorder) if sink else None
 
     def _sounds(self, language: str) -> MessageSounds:
         clip = self.prompts.clip
@@ -379,6 +401,7 @@ class SmartAlexService(Service):
         if self.state.repository.revision() == self.admission.tenancy.revision:
             return None
         tenancy = self.state.repository.tenancy()
+        self._load_filters(tenancy)
         return tenancy, self._authenticator(tenancy)
 
     def _adopt(self, changed: tuple[Tenancy, IAuthenticator] | None) -> Deferred[Any] | None:
@@ -425,6 +448,7 @@ class SmartAlexService(Service):
         await DeferredList([maybeDeferred(factory.stop) for factory in self._factories.values() if hasattr(factory, "stop")])
         self.prompts.close()
         self.plane.stop()
+        await self._defer(self._recorder.stop)
         if self.tracing is not None:
             self.tracing.stop()
         await self._writer.stop()

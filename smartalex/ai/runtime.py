@@ -106,6 +106,8 @@ class Conversation:
     def begin(self) -> None:
         """Media is up: the greeting's first frame is queued when this returns."""
         self._begun = True
+        if any("raw_audio" not in factory.capabilities for factory in self._options.factories):
+            self._audio.measure_echo()
         if self._greeting is not None:
             self._stage.playout.clip(self._greeting)
         elif self._supervisor.state is State.FLOOR:

@@ -21,6 +21,7 @@ from smartalex.calls import transfer as refer
 from smartalex.calls.admission import Accepted
 from smartalex.calls.keys import EVENT, INFO, TONE, Keys
 from smartalex.calls.lifecycle import LIFECYCLE, Action, Input, State
+from smartalex.calls.listening import Recordings, listen
 from smartalex.calls.media import CallMedia
 from smartalex.calls.message import Addressee, MessageLimits, MessageSounds, MessageTaking
 from smartalex.calls.record import CallRecord, printable
@@ -69,6 +70,7 @@ class Plant:
     sounds: Callable[[str], MessageSounds]
     detector: Callable[[], Callable[[bytes], bool]]
     options: CallOptions
+    recordings: Recordings | None = None
 
 
 @attrs.frozen
@@ -346,6 +348,7 @@ class Call(SessionListener):
             self._perform[action](self, detail)
 
     def _answer(self, body: bytes) -> None:
+        listen(self, self.media.leg, self.accepted.trunk, self._plant.counters, self._plant.recordings)
         self.media.connect()
         agreed = self.media.agreed
         self.record.answered({"status": 200, "codec": agreed.codec if agreed else ""})

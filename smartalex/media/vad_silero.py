@@ -108,7 +108,7 @@ class Batch:
         detectors = [detector for detector, _ in self._waiting]
         heard = np.frombuffer(b"".join(window for _, window in self._waiting), "<i2").astype(np.float32) / 32768
         self._waiting.clear()
-        windows = np.concatenate(
+        windows: Samples = np.concatenate(
             (np.stack([detector.context for detector in detectors]), heard.reshape(len(detectors), -1)), axis=1
         )
         states = np.stack([detector.state for detector in detectors], axis=1)

@@ -67,6 +67,7 @@ class Leg:
         self.loop: Clip | None = None
         self.expecting: list[bool] = []
         self.echo = FLOOR_DBFS
+        self.measuring = False
 
     @property
     def queued_ms(self) -> int:
@@ -96,6 +97,9 @@ class Leg:
 
     def resume(self) -> None:
         self.paused = False
+
+    def measure_echo(self) -> None:
+        self.measuring = True
 
     def echo_dbfs(self) -> float:
         return self.echo
