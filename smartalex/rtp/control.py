@@ -10,14 +10,19 @@ from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from zope.interface import implementer
 
 from smartalex.rtp.leg import Address, Leg
-from smartalex.rtp.rtcp import interval_s
+from smartalex.rtp.monitor import metrics
+from smartalex.rtp.rtcp import Compound, Schedule, parse
 
 
 @implementer(IReadDescriptor)
 class Control:
-    """Reports go to the port above the peer's RTP, or to where its own come from; only the leg's peer is listened to."""
+    """Reports go to the port above the peer's RTP, to the one that SDP names, or from RTP's port to RTP's where both share it.
 
-    __slots__ = ("_alarm", "_learned", "_leg", "_now", "_random", "_reactor", "_socket")
+    Where the peer's own come from another port of the same host, that is where ours go; after that no other is listened to.
+    `until_s(leg)` are the seconds until its next tick.
+    """
+
+    __slots__ = ("_alarm", "_learned", "_leg", "_now", "_random", "_reactor", "_schedule", "_socket", "until_s")
 
     def __init__(
         self, leg: Leg, sock: socket.socket, reactor: Any, random: Callable[[int], int], now: Callable[[], float]
@@ -27,13 +32,15 @@ class Control:
         self._reactor = reactor
         self._random = random
         self._now = now
-        self._learned: Address | None = None
+        self._learned: tuple[Address, bool, Address] | None = None  # of which RTP address, sharing its port or not
         self._alarm: IDelayedCall | None = None
+        self._schedule = Schedule(now())
+        self.until_s: Callable[[Leg], float] = lambda leg: 0.0
 
     def start(self) -> None:
         """When the leg knows its peer."""
         self._reactor.addReader(self)
-        self._schedule(initial=True)
+        self._alarm = self._reactor.callLater(self._schedule.first_s(self._draw()), self._due)
 
     def close(self) -> None:
         """Say goodbye, if anything was ever said."""
@@ -41,35 +48,80 @@ class Control:
             self._alarm.cancel()
             self._alarm = None
             self._reactor.removeReader(self)
-            if self._leg.sender.packets:
-                self._send(bye=True)
+            self.leave()
         self._socket.close()
 
-    def _schedule(self, *, initial: bool = False) -> None:
-        delay_s = interval_s(self._random(32) / (1 << 32), initial=initial)
-        self._alarm = self._reactor.callLater(delay_s, self._report)
+    def leave(self) -> None:
+        """BYE of the source that we are until now."""
+        if self._leg.sender.packets:
+            self._send(bye=True)
 
-    def _report(self) -> None:
-        self._send()
-        self._schedule()
+    def _due(self) -> None:
+        now = self._now()
+        wait_s = self._schedule.wait_s(now, self._draw())
+        if not wait_s:
+            self._send()
+            wait_s = self._schedule.sent(now, self._draw())
+        self._alarm = self._reactor.callLater(wait_s, self._due)
+
+    def _draw(self) -> float:
+        return self._random(32) / (1 << 32)
+
+    # ------------------------------------------------------------------ out
 
     def _send(self, *, bye: bool = False) -> None:
         leg, remote = self._leg, self._leg.receiver.remote
         if remote is None:
             return
-        report = leg.rtcp.report(self._now(), leg.receiver.source, leg.sender.info(), bye=bye)
-        data = report if leg.protection is None else leg.protection.control(report)
+        now, source = self._now(), leg.receiver.source
+        heard = None if source is None else metrics(leg, source)
+        report = leg.rtcp.report(now, source, leg.sender.info(self.until_s(leg)), heard, bye=bye)
+        data = report if leg.protection is None else leg.protection.control(report, shared=leg.mux)
         try:
-            if data is not None:
+            if data is not None and leg.mux:
+                leg.send_control(data)
+            elif data is not None:
                 self._socket.sendto(data, self._destination(remote))
         except OSError:
             pass  # unreachable just now; the next report tries again
 
     def _destination(self, remote: Address) -> Address:
-        learned = self._learned
-        if learned is not None and learned[0] == remote[0]:
-            return learned
+        learned, signalled = self._learned, self._leg.control_address
+        if learned is not None and learned[:2] == (remote, False):
+            return learned[2]
+        if signalled is not None and not self._leg.receiver.latched:
+            return signalled
         return (remote[0], min(remote[1] + 1, 65535), *remote[2:])
+
+    # ------------------------------------------------------------------ in
+
+    def received(self, data: bytes, address: Address) -> None:
+        """One datagram in plain."""
+        leg, receiver = self._leg, self._leg.receiver
+        if not self._expected(address):
+            receiver.strangers += 1
+            return
+        found = parse(data)
+        if found is None:
+            receiver.malformed += 1
+        elif self._is_ours(found, address):
+            receiver.loops += 1
+        else:
+            if receiver.remote is not None:
+                self._learned = receiver.remote, leg.mux, address
+            leg.rtcp.received(found, self._now())
+
+    def _expected(self, address: Address) -> bool:
+        """The peer's host, and from there the one port that it has kept to since it is there."""
+        remote, learned = self._leg.receiver.remote, self._learned
+        if remote is None or (address[0] != remote[0] and address != self._leg.control_address):
+            return False
+        return learned is None or learned[:2] != (remote, self._leg.mux) or learned[2] == address
+
+    def _is_ours(self, found: Compound, address: Address) -> bool:
+        """What we have sent ourselves (RFC 3550 8.2); who has chosen the same SSRC by chance has another name."""
+        ssrc, name = self._leg.rtcp.ssrc, self._leg.rtcp.cname.encode()
+        return any(named == name for _, named in found.names) or (ssrc in found.senders and self._leg.looped(ssrc, address))
 
     # ------------------------------------------------------------------ IReadDescriptor
 
@@ -80,22 +132,14 @@ class Control:
         return "rtcp"
 
     def doRead(self) -> None:
-        data: bytes | None
         try:
             data, address = self._socket.recvfrom(2048)
         except OSError:
             return
-        leg, receiver = self._leg, self._leg.receiver
-        if leg.protection is not None:
-            data = leg.protection.srtp.unprotect_control(data)
-            if data is None:
-                return
-        if receiver.remote is None or address[0] != receiver.remote[0]:
-            receiver.strangers += 1
-        elif leg.rtcp.received(data, self._now()) is None:
-            receiver.malformed += 1
-        else:
-            self._learned = address
+        protection = self._leg.protection
+        plain = data if protection is None else protection.srtp.unprotect_control(data)
+        if plain is not None:
+            self.received(plain, address)
 
     def connectionLost(self, reason: Any = None) -> None:
         """The reactor drops its readers when it stops."""

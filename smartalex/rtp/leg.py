@@ -17,17 +17,16 @@ from smartalex.media.level import FLOOR_DBFS
 from smartalex.media.recording import Tape
 from smartalex.rtp.hearing import CONCEALED, NOTHING, Hearing
 from smartalex.rtp.listening import Listening
+from smartalex.rtp.monitor import ratings, remote_mos
 from smartalex.rtp.packet import HEADER_BYTES
 from smartalex.rtp.protection import Protection, Shake, Wanted
-from smartalex.rtp.quality import mos, r_factor
+from smartalex.rtp.quality import mos
 from smartalex.rtp.receiver import UNSPECIFIED, Address, Presses, Receiver
-from smartalex.rtp.rtcp import RtcpSession
+from smartalex.rtp.reports import RtcpSession
 from smartalex.rtp.sender import Sender
+from smartalex.rtp.source import Conflicts
 
 __all__ = ["CONCEALED", "NOTHING", "Address", "Leg", "LegStats", "MediaParams"]
-
-NETWORK_MS = 30
-"""Taken for the way through the network as long as no RTCP has told."""
 
 
 @attrs.frozen
@@ -36,6 +35,7 @@ class MediaParams:
 
     `ptime_ms` is how long the packets are to be that we send, `parameters` the codec's a=fmtp, both as the peer wants them.
     `secured` are the keys for SRTP, or whom to get them from; None for plain RTP.
+    `mux`: RTCP shares the port of RTP (RFC 5761); else `control` is where the peer wants it, if not above that (RFC 3605).
     """
 
     codec: str = "PCMU"
@@ -47,6 +47,8 @@ class MediaParams:
     dtmf_clock: int = 8000
     noise_payload_type: int | None = None
     secured: Wanted | None = None
+    mux: bool = False
+    control: tuple[str, int] | None = None
 
 
 @attrs.frozen
@@ -54,8 +56,9 @@ class LegStats:
     """Counted over the leg's life; times are seconds since it was opened.  None: nothing came, or nobody told.
 
     `lost` never arrived, `late` arrived too late; `remote_*` is how the peer receives us (RTCP), its loss
-    over the last reporting interval.  `dry_ms` is silence within what an agent said because its audio came too late.
-    `forged` packets failed SRTP's authentication.
+    over the last reporting interval.  `mos` is of conversation, `mos_lq` of listening; `buffer_ms` is how deep the jitter buffer
+    is.  `dry_ms` is silence within what an agent said because its audio came too late.  `loops` are packets of our own that came
+    back, `forged` packets failed SRTP's authentication.
     """
 
     packets_sent: int
@@ -69,7 +72,7 @@ class LegStats:
     first_packet_s: float | None
     last_packet_s: float | None
     played_ms: int
-    mos: float
+    mos: float | None
     remote_lost: int | None = None
     remote_loss_pct: float | None = None
     remote_jitter_ms: float | None = None
@@ -78,6 +81,10 @@ class LegStats:
     dry_times: int = 0
     forged: int = 0
     replayed: int = 0
+    loops: int = 0
+    mos_lq: float | None = None
+    remote_mos: float | None = None
+    buffer_ms: int | None = None
     echo_delay_ms: int | None = None
     echo_loss_db: float | None = None
 
@@ -87,10 +94,10 @@ class Leg:
     """Made by `MediaPlane.open`.  `user` belongs to whoever opened it; `receive` False saves decoding what nobody hears."""
 
     __slots__ = (
-        "__weakref__", "_codec", "_now", "_opened", "_random", "_socket", "_started", "closed", "hear", "hearing",
-        "listening", "local_port",
-        "on_closed", "on_pressed", "on_secured", "on_started", "poll", "protection", "receiver", "rtcp", "sender", "shake",
-        "slot", "user",
+        "__weakref__", "_codec", "_conflicts", "_now", "_opened", "_random", "_socket", "_started", "closed", "control_address",
+        "hear", "hearing",
+        "listening", "local_port", "mux", "on_closed", "on_control", "on_pressed", "on_renewing", "on_secured", "on_started",
+        "poll", "protection", "receiver", "rtcp", "sender", "shake", "slot", "user",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, port: int, random: Callable[[int], int], now: Callable[[], float]) -> None:
@@ -99,12 +106,18 @@ class Leg:
         self._now = now
         self._random = random
         self._opened = now()
+        self._conflicts = Conflicts()
         self._codec: ICodec = PCMU()
         self.sender = Sender(self._codec, random)
         self.hearing = Hearing(self._codec)
         self.hear: Callable[[], tuple[bytes, int]] = self.hearing.hear
         self.receiver = Receiver(self.hearing, now)
+        self.receiver.looped = self.looped
         self.rtcp = RtcpSession(self.sender.ssrc, f"{random(96):024x}")  # a name of its own for each call (RFC 7022)
+        self.mux = False
+        self.control_address: Address | None = None
+        self.on_control: Callable[[bytes, Address], None] = lambda data, address: None
+        self.on_renewing: Callable[[], None] = lambda: None
         self.listening: Listening | None = None
         self.protection: Protection | None = None
         self.shake: Shake | None = None
@@ -123,6 +136,10 @@ class Leg:
     def rate(self) -> int:
         return self._codec.rate
 
+    @property
+    def codec(self) -> str:
+        return self._codec.name
+
     def set_remote(self, address: str, port: int, params: MediaParams) -> None:
         """Send there from now on, and take packets from there (`Receiver.expect`)."""
         self.adopt(params)
@@ -130,11 +147,18 @@ class Leg:
             self._secure(params.secured, address, port)
         self.receiver.configure(params.payload_type, params.dtmf_payload_type, params.dtmf_clock)
         self._pressed(self.receiver.expect(address, port))
+        self._share(params)
         send = params.send and self.receiver.remote is not None and not self.closed
         self.sender.configure(params.payload_type, params.dtmf_payload_type, send=send, keys_clock=params.dtmf_clock)
         if not self._started and not self.closed:
             self._started = True
             self.on_started(self)
+
+    def _share(self, params: MediaParams) -> None:
+        """Where RTCP goes, and where it comes in."""
+        self.mux, control = params.mux, params.control
+        self.control_address = None if control is None else _sockaddr(*control)
+        self.receiver.control = self.on_control if params.mux and not self.closed else None
 
     def _secure(self, wanted: Wanted | None, address: str, port: int) -> None:
         """As signalling has it; only signalling takes it away again."""
@@ -148,7 +172,7 @@ class Leg:
         elif address in UNSPECIFIED and self.protection.by_handshake:
             return  # on hold in the style of RFC 2543
         self.protection.on_keys = self.on_secured
-        self.protection.demand(wanted, (address, port, 0, 0) if ":" in address else (address, port))
+        self.protection.demand(wanted, _sockaddr(address, port))
 
     def _unsecure(self) -> None:
         if self.protection is not None:
@@ -163,6 +187,8 @@ class Leg:
             self.hearing.change(codec)
             if self.listening is not None:
                 self.listening.change(codec)
+            self.receiver.change(codec.clock)
+            self.rtcp.clock = codec.clock
         codec.adapt(params.parameters)
         self.sender.change(codec, params.ptime_ms)
 
@@ -204,18 +230,17 @@ class Leg:
         received, source, lost = receiver.packets, receiver.source, receiver.lost
         echo = self.listening.echo if self.listening else None
         srtp = self.protection.srtp if self.protection else None
-        missed = max(lost, hearing.concealed)
-        network_ms = NETWORK_MS if rtcp.rtt_ms is None else rtcp.rtt_ms / 2
-        delay_ms = network_ms + FRAME_MS + hearing.jitter.depth_ms
+        listening, conversation = ratings(self, source) if source else (None, None)
         return LegStats(
             sender.packets, received, lost, hearing.jitter.late, hearing.concealed, receiver.strangers,
             receiver.malformed + (srtp.malformed if srtp else 0),
-            round(source.jitter / 8, 2) if source else 0.0, round(receiver.first_at - since, 3) if received else None,
-            round(receiver.last_at - since, 3) if received else None, int(self.played_ms),
-            round(mos(r_factor(100 * missed / max(1, received + missed), delay_ms, self._codec.name)), 2),
+            round(source.jitter_ms, 2) if source else 0.0, round(receiver.first_at - since, 3) if received else None,
+            round(receiver.last_at - since, 3) if received else None, int(self.played_ms), _mos(conversation),
             rtcp.remote_lost, _rounded(rtcp.remote_loss_pct), _rounded(rtcp.remote_jitter_ms), _rounded(rtcp.rtt_ms),
             sender.playback.dry_ms, sender.playback.dry_times, srtp.forged if srtp else 0, srtp.replayed if srtp else 0,
-            echo_delay_ms=echo.delay_ms if echo else None, echo_loss_db=echo.loss_db if echo else None,
+            echo_delay_ms=echo.delay_ms if echo else None, echo_loss_db=echo.loss_db if echo else None, loops=receiver.loops,
+            mos_lq=_mos(listening), remote_mos=_rounded(remote_mos(self)),
+            buffer_ms=round(hearing.jitter.depth_ms) if source else None,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -226,6 +251,7 @@ class Leg:
                 self.listening.close()
             self.flush()
             self.on_closed(self)
+            self.receiver.close()
             if self.protection is not None:
                 self.protection.stop()
             self.on_secured = lambda suite, why: None
@@ -276,7 +302,29 @@ class Leg:
     def packets_received(self) -> int:
         return self.receiver.packets
 
+    # ------------------------------------------------------------------ who we are (RFC 3550 8.2)
+
+    def looped(self, ssrc: int, address: Address) -> bool:
+        """Whether what comes from there is our own: true from the second time on, the first time we take another SSRC."""
+        if ssrc != self.sender.ssrc:
+            return False
+        if self._conflicts.looped(address, self._now()):
+            return True
+        self.renew()
+        return False
+
+    def renew(self) -> None:
+        """Go on as another source, and say so."""
+        self.on_renewing()
+        self.sender.renew(self._random)
+        self.rtcp.ssrc = self.sender.ssrc
+
     # ------------------------------------------------------------------ called by the plane
+
+    def send_control(self, data: bytes) -> None:
+        """RTCP from the port of RTP; raises OSError."""
+        if self.receiver.remote is not None:
+            self._socket.sendto(data, self.receiver.remote)
 
     def received(self, buffer: memoryview, size: int, address: Address, arrival: float) -> None:
         """One datagram, the first `size` bytes of `buffer`; `arrival` is seconds of any even clock."""
@@ -307,6 +355,14 @@ class Leg:
         presses = self.receiver.tick()
         if presses:
             self._pressed(presses)
+
+
+def _sockaddr(address: str, port: int) -> Address:
+    return (address, port, 0, 0) if ":" in address else (address, port)
+
+
+def _mos(r: float | None) -> float | None:
+    return None if r is None else round(mos(r), 2)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -19,6 +19,7 @@ from smartalex.rtp.control import Control
 from smartalex.rtp.dtls import Handshake, Identity
 from smartalex.rtp.leg import CONCEALED, NOTHING, Leg, LegStats, MediaParams
 from smartalex.rtp.reader import Reader, Shared
+from smartalex.rtp.reports import NTP_EPOCH_S
 
 __all__ = ["CONCEALED", "NOTHING", "Leg", "LegStats", "MediaParams", "MediaPlane", "PlaneOptions", "TickStats"]
 
@@ -61,6 +62,10 @@ class TickStats:
     worst_ms: float
 
 
+def _nothing(*_: Any) -> None:
+    pass
+
+
 class MediaPlane:
     """Open legs on it; what they hear goes to `sink` in batches."""
 
@@ -74,6 +79,7 @@ class MediaPlane:
         counters: ICounters,
         random: Callable[[int], int],
         now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.sink = sink
         self.counters = counters
@@ -81,7 +87,7 @@ class MediaPlane:
         self._reactor = reactor
         self._options = options
         self._random = random
-        self._now = now
+        self._now, self._wall = now, wall
         self._shared = Shared(now, self.fault)
         self._step = TICK_S / options.slots
         low, high = options.ports
@@ -124,7 +130,9 @@ class MediaPlane:
             leg.shake = partial(Handshake, self._reactor, self.identity.context)
         leg.on_started, leg.on_closed, leg.on_pressed = self._started, self._closed, self.sink.on_dtmf
         self._enter(leg, min(self._coming(self._woken), key=lambda n: len(self._slots[n])))
+        leg.rtcp.epoch = NTP_EPOCH_S + self._wall() - self._now()
         control = Control(leg, rtcp, self._reactor, self._random, self._now)
+        control.until_s, leg.on_control, leg.on_renewing = self._until_s, control.received, control.leave
         reader = self._readers[leg] = Reader(leg, sock, control, self._shared)
         if self._options.polled:
             leg.poll = reader.poll
@@ -194,6 +202,10 @@ class MediaPlane:
         self._enter(leg, next(n for n in self._coming(self._slot) if sizes[n] <= most))
         self._readers[leg].control.start()
 
+    def _until_s(self, leg: Leg) -> float:
+        """Its next tick."""
+        return self._due + (leg.slot - self._slot) % len(self._slots) * self._step - self._now()
+
     def _skip_empty(self) -> None:
         """Over the slots whose time has come since the last tick: it slept because nobody was in them."""
         now = self._now()
@@ -211,7 +223,7 @@ class MediaPlane:
         if not self._options.polled:
             self._reactor.removeReader(reader)
         reader.close()
-        leg.poll = lambda: None  # it leads back to the leg
+        leg.poll, leg.on_control, leg.on_renewing = _nothing, _nothing, _nothing  # they lead back to the leg
         if leg.receiver.strangers:
             self.counters.count("rtp.stranger", amount=leg.receiver.strangers)
         if leg.receiver.malformed:

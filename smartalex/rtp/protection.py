@@ -7,7 +7,7 @@ from collections.abc import Callable
 from smartalex.errors import LocalError
 from smartalex.rtp.dtls import Address, DtlsPeer, Handshake, is_dtls
 from smartalex.rtp.receiver import Receiver
-from smartalex.rtp.rtcp import RtcpSession
+from smartalex.rtp.reports import RtcpSession
 from smartalex.rtp.sender import Sender
 from smartalex.rtp.srtp import Srtp, SrtpKeys
 
@@ -41,9 +41,10 @@ class Protection:
         self._handshake: Handshake | None = None
         self.on_keys: Callable[[str, str], None] = lambda suite, why: None
 
-    def control(self, report: bytes) -> bytes | None:
-        """RTCP as it may leave by a port of its own: a handshake's keys are for the port it took place on (RFC 5764 4.1)."""
-        return None if self.by_handshake else self.srtp.protect_control(report)
+    def control(self, report: bytes, *, shared: bool) -> bytes | None:
+        """RTCP as it may leave; by a port that it does not share with RTP not with a handshake's keys: they are for that one
+        (RFC 5764 4.1)."""
+        return None if self.by_handshake and not shared else self.srtp.protect_control(report)
 
     @property
     def by_handshake(self) -> bool:

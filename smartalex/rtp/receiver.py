@@ -7,6 +7,7 @@ from collections.abc import Callable
 from smartalex.rtp import dtmf
 from smartalex.rtp.hearing import Hearing
 from smartalex.rtp.packet import HEADER, HEADER_BYTES, payload_bounds
+from smartalex.rtp.rtcp import KINDS
 from smartalex.rtp.source import BAD, RESTARTED, Source
 
 LATCH_S = 5.0
@@ -16,22 +17,27 @@ Address = tuple[str, int] | tuple[str, int, int, int]
 Presses = tuple[dtmf.Press, ...]
 
 
+def _never(ssrc: int, address: Address) -> bool:
+    return False
+
+
 class Receiver:
     """Sans-IO: `received` takes one datagram; audio goes on to `hearing`, key presses that are complete are returned.
 
-    `strangers` came from elsewhere than the peer, `malformed` is no RTP.
+    `strangers` came from elsewhere than the peer, `malformed` is no RTP, `loops` are packets of our own that came back.
+    `control` takes RTCP where it shares the port (RFC 5761); `looped(ssrc, address)` says whether a new source is we ourselves.
     """
 
     __slots__ = (
-        "_dtmf", "_dtmf_pt", "_latch_until", "_lost_before", "_now", "_pt", "_signalled",
-        "enabled", "first_at", "hearing", "last_at", "malformed", "packets", "remote", "source", "strangers", "symmetric",
-        "unprotect",
+        "_clock", "_dtmf", "_dtmf_pt", "_latch_until", "_lost_before", "_now", "_pt", "_signalled", "control",
+        "enabled", "first_at", "hearing", "last_at", "looped", "loops", "malformed", "packets", "remote", "source", "strangers",
+        "symmetric", "unprotect",
     )  # fmt: skip
 
     def __init__(self, hearing: Hearing, now: Callable[[], float]) -> None:
         self.hearing = hearing
         self._now = now
-        self._pt, self._dtmf_pt = 0, -1
+        self._pt, self._dtmf_pt, self._clock = 0, -1, 8000
         self._signalled: Address | None = None
         self._latch_until = 0.0
         self._dtmf = dtmf.DtmfReceiver()
@@ -39,14 +45,22 @@ class Receiver:
         self.remote: Address | None = None
         self.source: Source | None = None
         self.first_at = self.last_at = 0.0
-        self.packets = self.malformed = self.strangers = 0
+        self.packets = self.malformed = self.strangers = self.loops = 0
         self.symmetric = self.enabled = True
         self.unprotect: Callable[[memoryview, int, Address], bytes | None] | None = None
+        self.control: Callable[[bytes, Address], None] | None = None
+        self.looped: Callable[[int, Address], bool] = _never
 
     def configure(self, payload_type: int, dtmf_payload_type: int | None, dtmf_clock: int = 8000) -> None:
         self._pt = payload_type
         self._dtmf_pt = -1 if dtmf_payload_type is None else dtmf_payload_type
         self._dtmf.clock = dtmf_clock
+
+    def change(self, clock: int) -> None:
+        """The RTP clock of the codec, in Hz."""
+        self._clock = clock
+        if self.source is not None:
+            self.source.change(clock)
 
     def expect(self, address: str, port: int) -> Presses:
         """Where the peer is, as signalling has it; another address than before means a new source, to be learned again.
@@ -67,6 +81,9 @@ class Receiver:
             if plain is None:
                 return ()
             buffer, size = plain, len(plain)
+        if size > 1 and buffer[1] in KINDS and self.control is not None:
+            self.control(bytes(buffer[:size]), address)
+            return ()
         if size >= HEADER_BYTES and buffer[0] == 0x80:
             start, end = HEADER_BYTES, size
         else:
@@ -80,18 +97,21 @@ class Receiver:
         if address != self.remote and not self._latch(address, kind):
             self.strangers += 1
             return ()
-        self.last_at = self._now()
-        self.packets += 1
         source = self.source
         pressed: Presses = ()
         if source is None or source.ssrc != ssrc:
+            if self.looped(ssrc, address):
+                self.loops += 1
+                return ()
             source, pressed = self._new_source(ssrc, sequence)
+        self.last_at = self._now()
+        self.packets += 1
         state = source.packet(sequence)
         if state == RESTARTED:
             self.hearing.reset()
         if kind == self._pt:
             if state != BAD:
-                source.arrived(timestamp, int(arrival * 8000))
+                source.arrived(timestamp, arrival)
                 if self.enabled:
                     self.hearing.push(timestamp, bytes(buffer[start:end]), source.jitter)
         elif kind == self._dtmf_pt:
@@ -101,6 +121,15 @@ class Receiver:
     def tick(self) -> Presses:
         """Each 20 ms: a key press whose end was lost comes to its end."""
         return self._dtmf.tick() if self._dtmf.pressing else ()
+
+    def close(self) -> None:
+        """Keep no way back to the leg."""
+        self.control, self.looped = None, _never
+
+    @property
+    def latched(self) -> bool:
+        """Whether the peer is elsewhere than signalling says."""
+        return self.remote != self._signalled
 
     @property
     def lost(self) -> int:
@@ -114,11 +143,11 @@ class Receiver:
         return True
 
     def _new_source(self, ssrc: int, sequence: int) -> tuple[Source, Presses]:
-        if self.packets == 1:
-            self.first_at = self.last_at
+        if not self.packets:
+            self.first_at = self._now()
         pressed = self._forget_source()
         self._latch_until = 0.0
-        self.source = source = Source(ssrc, sequence)
+        self.source = source = Source(ssrc, sequence, self._clock)
         return source, pressed
 
     def _forget_source(self) -> Presses:

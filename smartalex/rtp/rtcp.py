@@ -1,4 +1,4 @@
-"""RTCP (RFC 3550 section 6): sender and receiver reports, CNAME, BYE; and what one pair of peers tells the other by them."""
+"""RTCP on the wire (RFC 3550 section 6): reports, CNAME, BYE, and the VoIP metrics of XR (RFC 3611); and when a report is due."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from struct import Struct, error
 
 import attrs
 
-from smartalex.rtp.source import Source
+from smartalex.rtp.xr import Metrics, read_blocks
 
-SR, RR, SDES, BYE = 200, 201, 202, 203
+SR, RR, SDES, BYE, APP, RTPFB, PSFB, XR = range(200, 208)
+KINDS = range(192, 224)
+"""The second octet of RTCP where it shares a port with RTP (RFC 5761 4)."""
+
 CNAME = 1
 INTERVAL_S = 5.0
-"""The least mean interval (6.2); with two members its bandwidth share would allow more."""
+"""The least mean interval (6.2): five hundredths of what two members send would allow for a report each second and more."""
 
 _HEADER = Struct("!BBH")
 _WORD = Struct("!I")
@@ -24,7 +27,7 @@ _MOST_LOST, _LEAST_LOST = 0x7FFFFF, -0x800000
 
 @attrs.frozen
 class SenderInfo:
-    """`ntp` is seconds in 32.32 fixed point, of any clock that runs evenly (6.4.1)."""
+    """`ntp` is seconds since 1900 in 32.32 fixed point, `timestamp` that of RTP at the same moment (6.4.1)."""
 
     ntp: int
     timestamp: int
@@ -56,48 +59,33 @@ class Report:
 
 @attrs.frozen
 class Compound:
-    reports: tuple[Report, ...]
+    """What we understand of one datagram.  `senders` are the sources that its packets are of, `names` their CNAMEs."""
+
+    reports: tuple[Report, ...] = ()
     byes: tuple[int, ...] = ()
+    names: tuple[tuple[int, bytes], ...] = ()
+    metrics: tuple[Metrics, ...] = ()
+    senders: frozenset[int] = frozenset()
 
 
-# ---------------------------------------------------------------------- wire
+# ---------------------------------------------------------------------- writing
 
 
-def compound(report: Report, cname: str, *, bye: bool = False) -> bytes:
-    """One datagram: the report, our CNAME, and at the end of the session a BYE."""
-    name = cname.encode()[:255]
-    item = bytes((CNAME, len(name))) + name
-    item += bytes(4 - len(item) % 4)  # one null at least ends the chunk
-    out = _report(report) + _packet(SDES, 1, _WORD.pack(report.ssrc) + item)
+def compound(report: Report, cname: str, metrics: Metrics | None = None, *, bye: bool = False) -> bytes:
+    """One datagram: the report, our CNAME, how we hear the peer, and at the end of the session a BYE."""
+    out = _report(report) + _packet(SDES, 1, _WORD.pack(report.ssrc) + _item(cname.encode()))
+    if metrics is not None:
+        out += _packet(XR, 0, _WORD.pack(report.ssrc) + metrics.block())
     return out + _packet(BYE, 1, _WORD.pack(report.ssrc)) if bye else out
-
-
-def parse(data: bytes) -> Compound | None:
-    """None for what is no valid compound packet (A.2): each part version 2, a report first, lengths that add up."""
-    reports: list[Report] = []
-    byes: list[int] = []
-    at = 0
-    while at < len(data):
-        if len(data) - at < 4:
-            return None
-        first, kind, words = _HEADER.unpack_from(data, at)
-        end = at + 4 * words + 4
-        if first >> 6 != 2 or end > len(data) or (at == 0 and (kind not in (SR, RR) or first & 0x20)):
-            return None
-        body, count = data[at + 4 : end], first & 31
-        try:
-            if kind in (SR, RR):
-                reports.append(_read_report(body, count, kind == SR))
-            elif kind == BYE:
-                byes += Struct(f"!{count}I").unpack_from(body)
-        except error:
-            return None
-        at = end
-    return Compound(tuple(reports), tuple(byes)) if reports else None
 
 
 def _packet(kind: int, count: int, body: bytes) -> bytes:
     return _HEADER.pack(0x80 | count, kind, len(body) // 4) + body
+
+
+def _item(name: bytes) -> bytes:
+    item = bytes((CNAME, len(name[:255]))) + name[:255]
+    return item + bytes(4 - len(item) % 4)  # one null at least ends the chunk
 
 
 def _report(report: Report) -> bytes:
@@ -116,6 +104,70 @@ def _words(*values: int) -> bytes:
     return b"".join(_WORD.pack(value & 0xFFFFFFFF) for value in values)
 
 
+# ---------------------------------------------------------------------- reading
+
+
+def parse(data: bytes) -> Compound | None:
+    """None for what is no RTCP (A.2): each part of version 2, padding in the last one only, lengths that add up.
+
+    What begins with anything but a report is taken too (RFC 5506); packets of kinds that we do not know are passed over.
+    """
+    read = _Reading()
+    at = 0
+    try:
+        while at < len(data):
+            at = _one(read, data, at)
+    except (error, ValueError):
+        return None
+    return read.compound() if data else None
+
+
+class _Reading:
+    __slots__ = ("byes", "metrics", "names", "reports", "senders")
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.byes: list[int] = []
+        self.names: list[tuple[int, bytes]] = []
+        self.metrics: list[Metrics] = []
+        self.senders: set[int] = set()
+
+    def compound(self) -> Compound:
+        return Compound(tuple(self.reports), tuple(self.byes), tuple(self.names), tuple(self.metrics), frozenset(self.senders))
+
+
+def _one(read: _Reading, data: bytes, at: int) -> int:
+    """The packet that begins at `at`; returns where the next one does.  ValueError or struct.error: not valid."""
+    first, kind, words = _HEADER.unpack_from(data, at)
+    start, end = at + 4, at + 4 + 4 * words
+    if first >> 6 != 2 or kind not in KINDS or end > len(data):
+        raise ValueError
+    stop = end
+    if first & 0x20:
+        stop -= _padding(data, start, end)
+    body, count = data[start:stop], first & 31
+    if kind in (SR, RR):
+        report = _read_report(body, count, kind == SR)
+        read.reports.append(report)
+        read.senders.add(report.ssrc)
+    elif kind == BYE:
+        read.byes += Struct(f"!{count}I").unpack_from(body)
+    elif kind == SDES:
+        read.names += _read_names(body, count)
+    elif kind in (APP, RTPFB, PSFB, XR):
+        read.senders.add(_WORD.unpack_from(body)[0])
+        if kind == XR:
+            read.metrics += read_blocks(body[4:])
+    return end
+
+
+def _padding(data: bytes, start: int, end: int) -> int:
+    octets = data[end - 1]
+    if end != len(data) or not 0 < octets <= end - start or octets % 4:
+        raise ValueError
+    return octets
+
+
 def _read_report(body: bytes, count: int, sends: bool) -> Report:
     (ssrc,) = _WORD.unpack_from(body)
     at, sender = 4, None
@@ -129,6 +181,23 @@ def _read_report(body: bytes, count: int, sends: bool) -> Report:
     return Report(ssrc, sender, tuple(blocks))
 
 
+def _read_names(body: bytes, count: int) -> list[tuple[int, bytes]]:
+    """CNAMEs only; each chunk ends with a null and begins on a word (6.5)."""
+    found, at = [], 0
+    for _ in range(count):
+        (ssrc,) = _WORD.unpack_from(body, at)
+        at += 4
+        while body[at : at + 1] not in (b"\0", b""):
+            length = body[at + 1] if at + 1 < len(body) else 256
+            if at + 2 + length > len(body):
+                raise ValueError
+            if body[at] == CNAME:
+                found.append((ssrc, body[at + 2 : at + 2 + length]))
+            at += 2 + length
+        at += 4 - at % 4
+    return found
+
+
 # -------------------------------------------------------------------- timing
 
 
@@ -140,70 +209,27 @@ def interval_s(random: float, *, initial: bool = False) -> float:
     return INTERVAL_S * (0.5 if initial else 1.0) * (random + 0.5) / _COMPENSATION
 
 
-# ------------------------------------------------------------------- session
+class Schedule:
+    """When reports go out (6.3).  A time that has come is drawn again before it counts (6.3.6), which makes the mean 5 s.
 
+    Of a group of two nothing more comes into it: its members do not change by much, and a BYE need not wait (6.3.7).
+    """
 
-class RtcpSession:
-    """Both directions of one leg.  `now` is seconds of one even clock throughout; None where nothing was reported yet."""
+    __slots__ = ("_initial", "_last")
 
-    __slots__ = (
-        "_clock",
-        "_heard_at",
-        "_lsr",
-        "_reported",
-        "cname",
-        "remote_jitter_ms",
-        "remote_loss_pct",
-        "remote_lost",
-        "rtt_ms",
-        "ssrc",
-    )
+    def __init__(self, now: float) -> None:
+        self._last = now
+        self._initial = True
 
-    def __init__(self, ssrc: int, cname: str, clock: int = 8000) -> None:
-        self.ssrc = ssrc
-        self.cname = cname
-        self._clock = clock
-        self._lsr = 0
-        self._heard_at = 0.0
-        self._reported = 0
-        self.remote_lost: int | None = None
-        self.remote_loss_pct: float | None = None
-        self.remote_jitter_ms: float | None = None
-        self.rtt_ms: float | None = None
+    def first_s(self, random: float) -> float:
+        return interval_s(random, initial=True)
 
-    def report(self, now: float, source: Source | None, sent: SenderInfo, *, bye: bool = False) -> bytes:
-        """An SR when something was sent since the last report, else an RR (6.4); `sent.ntp` is filled in here."""
-        sender = attrs.evolve(sent, ntp=_ntp(now)) if sent.packets != self._reported else None
-        self._reported = sent.packets
-        return compound(Report(self.ssrc, sender, self._blocks(now, source)), self.cname, bye=bye)
+    def wait_s(self, now: float, random: float) -> float:
+        """0: send now, and then wait `sent`; else wait so much longer."""
+        due = self._last + interval_s(random, initial=self._initial)
+        return max(0.0, due - now)
 
-    def _blocks(self, now: float, source: Source | None) -> tuple[Block, ...]:
-        if source is None:
-            return ()
-        since = int((now - self._heard_at) * 65536) if self._lsr else 0
-        fraction, lost = source.interval_fraction(), source.lost
-        return (Block(source.ssrc, fraction, lost, source.highest, int(source.jitter), self._lsr, since),)
-
-    def received(self, data: bytes, now: float) -> Compound | None:
-        """One datagram of the peer; None when it is no RTCP."""
-        found = parse(data)
-        for report in found.reports if found else ():
-            if report.sender is not None:
-                self._lsr, self._heard_at = report.sender.ntp >> 16 & 0xFFFFFFFF, now
-            for block in report.blocks:
-                if block.ssrc == self.ssrc:
-                    self._heard_about_us(block, now)
-        return found
-
-    def _heard_about_us(self, block: Block, now: float) -> None:
-        self.remote_lost = block.lost
-        self.remote_loss_pct = block.fraction * 100 / 256
-        self.remote_jitter_ms = block.jitter * 1000 / self._clock
-        if block.lsr:
-            took = (_ntp(now) >> 16) - block.lsr - block.dlsr & 0xFFFFFFFF
-            if took < 0x80000000:  # else the peer's dlsr is longer than the time that passed
-                self.rtt_ms = took * 1000 / 65536
-
-
-def _ntp(now: float) -> int:
-    return int(now * (1 << 32))
+    def sent(self, now: float, random: float) -> float:
+        """To be called when a report has gone; the seconds until the next time that counts."""
+        self._last, self._initial = now, False
+        return interval_s(random)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 from struct import unpack
 from typing import Any
@@ -16,6 +17,7 @@ from smartalex.media.codecs.g711 import PCMA, PCMU
 from smartalex.media.frame import Clip
 from smartalex.rtp import dtmf, rtcp
 from smartalex.rtp.plane import CONCEALED, NOTHING, MediaParams
+from smartalex.rtp.reports import NTP_EPOCH_S, RtcpSession
 from smartalex.rtp.source import Source
 from tests.media.sounds import frames, rms, samples, tone, voice
 from tests.rtp.wire import PARAMS, PORTS, Bench, Packet, Peer, bound, free_ports, key_events
@@ -678,7 +680,12 @@ class Control(Case):
         last = reports[-1].reports[0]
         assert last.sender is not None
         self.assertEqual((last.ssrc, last.sender.packets, last.sender.octets), (peer.packets[0].ssrc, 1500, 240_000))
-        self.assertEqual(last.sender.timestamp, (peer.packets[-1].timestamp + 160) % MODULUS)
+        first = reports[0].reports[0].sender
+        assert first is not None
+        elapsed = (last.sender.ntp - first.ntp) / (1 << 32)
+        self.assertApproximates((last.sender.timestamp - first.timestamp) % MODULUS, elapsed * 8000, 2)
+        self.assertTrue(0 <= (last.sender.timestamp - peer.packets[-1].timestamp) % MODULUS <= 160)
+        self.assertApproximates(last.sender.ntp / (1 << 32) - NTP_EPOCH_S, time.time(), 3600)
         names = {data[data.index(b"\x01\x18") + 2 :][:24] for data in peer.reports}
         self.assertEqual(len(names), 1)
 
@@ -697,11 +704,11 @@ class Control(Case):
     def test_how_the_peer_receives_us_is_in_the_statistics(self) -> None:
         bench, leg, peer = self.connected()
         bench.run(8.0)
-        session, source = rtcp.RtcpSession(peer.ssrc, "peer"), Source(peer.packets[0].ssrc, peer.packets[0].sequence)
+        session, source = RtcpSession(peer.ssrc, "peer"), Source(peer.packets[0].ssrc, peer.packets[0].sequence)
         for packet in peer.packets[:200]:
             source.packet(packet.sequence)
         source.highest += 50
-        session.received(peer.reports[-1], 10.0)
+        session.received(rtcp.parse(peer.reports[-1]), 10.0)
         bench.run(0.1)
         asked_at = bench.clock.seconds()
         self.assertIsNone(leg.stats().rtt_ms)
