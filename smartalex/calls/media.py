@@ -108,6 +108,7 @@ class CallMedia:
         return MediaParams(
             agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms, sending,
             agreed.parameters, agreed.dtmf_clock, agreed.noise_payload_type, _wanted(agreed.secured),
+            agreed.mux, agreed.control,
         )  # fmt: skip
 
     def _security_for(self, offer: SessionDescription) -> crypto.Security:

@@ -232,7 +232,7 @@ class Phone(SessionListener):
         sending = agreed.direction in ("sendrecv", "sendonly")
         params = MediaParams(
             agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms, sending,
-            agreed.parameters, agreed.dtmf_clock, agreed.noise_payload_type,
+            agreed.parameters, agreed.dtmf_clock, agreed.noise_payload_type, mux=agreed.mux, control=agreed.control,
         )  # fmt: skip
         self.leg.set_remote(agreed.remote_address, agreed.remote_port, params)
         self._takes_keys = agreed.dtmf_payload_type is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal
@@ -19,6 +20,9 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 PLAIN = crypto.Security()
 PLAINLY = crypto.Offered()
 """Nothing but plain RTP."""
+
+METRICS = "voip-metrics"
+_RTCP = re.compile(r"([0-9]{1,5})(?: +IN +IP[46] +(\S+))?\s*")
 
 _MIRRORED: dict[str, Direction] = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 _DEAF: dict[Direction, Direction] = {
@@ -40,7 +44,7 @@ class Capabilities:
     dtmf: bool = True
     ptime_ms: int = 20
     numbers: Mapping[str, int] = attrs.field(factory=dict)
-    mux: bool = False
+    mux: bool = True
 
 
 @attrs.frozen
@@ -58,6 +62,7 @@ class Agreed:
     """What both sides may rely on.  `direction` is ours; `held` when the peer does not want to hear us.
 
     `parameters` are the peer's a=fmtp; keys by RTP have a clock of their own where the codec's was not to be had.
+    `control` is where the peer wants RTCP, if it says (RFC 3605); `metrics`: it would like to have VoIP metrics (RFC 3611 5).
     """
 
     codec: str
@@ -74,6 +79,8 @@ class Agreed:
     dtmf_clock: int = 8000
     noise_payload_type: int | None = None
     mux: bool = False
+    control: tuple[str, int] | None = None
+    metrics: bool = False
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -110,7 +117,8 @@ def answer(
 def offer(capabilities: Capabilities, local: Local, ours: crypto.Offered = PLAINLY) -> bytes:
     """One sendrecv audio stream with all our codecs, and with what `ours` offers to secure it."""
     listed = formats.offered(capabilities.codecs, capabilities.numbers, keys=capabilities.dtmf)
-    section = _section(listed, Agreed("", 0, None, "", 0, profile=ours.profile, mux=capabilities.mux), capabilities, local)
+    wished = Agreed("", 0, None, "", 0, profile=ours.profile, mux=capabilities.mux, metrics=True)
+    section = _section(listed, wished, capabilities, local)
     section = attrs.evolve(section, lines=(*section.lines, *ours.lines()))
     return SessionDescription(_session(local), (section,)).to_bytes()
 
@@ -160,8 +168,23 @@ def _agreed(theirs: SessionDescription, media: Media, taken: formats.Chosen, sec
         codec.name, codec.number, keys.number if keys else None, address, media.port,
         formats.packet_ms(media, registry.find(codec.name).packet_ms), direction, direction in ("recvonly", "inactive"),
         media.protocol, secured, codec.parameters, keys.clock if keys else 8000, noise.number if noise else None,
-        mux and bool(media.attributes("rtcp-mux")),
+        mux and bool(media.attributes("rtcp-mux")), _control(media, address), _wants_metrics(theirs, media),
     )  # fmt: skip
+
+
+def _control(media: Media, address: str) -> tuple[str, int] | None:
+    """a=rtcp; None for what is malformed, or nobody can be sent to."""
+    found = next(map(_RTCP.fullmatch, media.attributes("rtcp")), None)
+    if found is None or not 0 < int(found[1]) < 65536:
+        return None
+    try:
+        return _address(found[2] or address), int(found[1])
+    except RemoteError:
+        return None
+
+
+def _wants_metrics(theirs: SessionDescription, media: Media) -> bool:
+    return any(METRICS in value.split() for part in (media, theirs) for value in part.attributes("rtcp-xr"))
 
 
 _ip = lru_cache(maxsize=4096)(ipaddress.ip_address)
@@ -199,6 +222,7 @@ def _section(listed: tuple[formats.Format, ...], agreed: Agreed, capabilities: C
     lines = [line for one in listed for line in one.lines()]
     lines += [("a", f"ptime:{capabilities.ptime_ms}"), ("a", agreed.direction)]
     lines += [("a", "rtcp-mux")] if agreed.mux else []
+    lines += [("a", f"rtcp-xr:{METRICS}")] if agreed.metrics else []
     lines += agreed.secured.lines() if agreed.secured else ()
     return Media("audio", local.port, agreed.profile, tuple(str(one.number) for one in listed), tuple(lines))
 

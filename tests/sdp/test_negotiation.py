@@ -135,7 +135,8 @@ class Offering(TestCase):
     def test_our_offer_answered_by_ourselves(self) -> None:
         theirs, body = answer(parse(offer(OURS, LOCAL)), Capabilities(("PCMA",)), Local("192.0.2.5", 6000, 1, 1))
         self.assertEqual((theirs.remote_address, theirs.remote_port), ("198.51.100.7", 10002))
-        self.assertEqual(accept(parse(body), OURS), Agreed("PCMA", 8, 101, "192.0.2.5", 6000, noise_payload_type=13))
+        expected = Agreed("PCMA", 8, 101, "192.0.2.5", 6000, noise_payload_type=13, mux=True, metrics=True)
+        self.assertEqual(accept(parse(body), OURS), expected)
 
     def test_an_offer_without_dtmf(self) -> None:
         self.assertNotIn(b"telephone-event", offer(Capabilities(("PCMU",), dtmf=False), LOCAL))
@@ -167,19 +168,52 @@ class Offering(TestCase):
 class SharedPort(TestCase):
     """RTCP on RTP's port (RFC 5761 5.1.1): answered when offered, offered by us, agreed on by both."""
 
-    WIDE = Capabilities(("PCMU",), mux=True)
+    WIDE, ALONE = Capabilities(("PCMU",)), Capabilities(("PCMU",), mux=False)
 
     def test_answers(self) -> None:
         for capabilities, lines, agreed in (
             (self.WIDE, ("a=rtcp-mux",), True),
             (self.WIDE, (), False),
-            (OURS, ("a=rtcp-mux",), False),
+            (self.ALONE, ("a=rtcp-mux",), False),
         ):
             found, body = answer(offered("m=audio 4000 RTP/AVP 0", *lines), capabilities, LOCAL)
             self.assertEqual((found.mux, b"a=rtcp-mux" in body), (agreed, agreed))
 
     def test_offers(self) -> None:
         self.assertIn(b"a=rtcp-mux", offer(self.WIDE, LOCAL))
-        self.assertNotIn(b"a=rtcp-mux", offer(OURS, LOCAL))
+        self.assertNotIn(b"a=rtcp-mux", offer(self.ALONE, LOCAL))
         self.assertTrue(accept(offered("m=audio 4000 RTP/AVP 0", "a=rtcp-mux"), self.WIDE).mux)
         self.assertFalse(accept(offered("m=audio 4000 RTP/AVP 0"), self.WIDE).mux)
+
+
+class Reports(TestCase):
+    """Where the peer wants RTCP (RFC 3605), and whether with VoIP metrics (RFC 3611 5)."""
+
+    def test_where_rtcp_goes(self) -> None:
+        for line, control in (
+            ("a=ptime:20", None),
+            ("a=rtcp:5001", ("192.0.2.1", 5001)),
+            ("a=rtcp:53020 IN IP4 126.16.64.4", ("126.16.64.4", 53020)),
+            ("a=rtcp:53020 IN IP6 2001:db8::9", ("2001:db8::9", 53020)),
+            ("a=rtcp:0", None),
+            ("a=rtcp:70000", None),
+            ("a=rtcp:5001 IN IP4 224.2.17.12", None),
+            ("a=rtcp:5001 IN IP4 pbx.example.com", None),
+            ("a=rtcp:", None),
+        ):
+            agreed, _ = answer(offered("m=audio 4000 RTP/AVP 0", line), OURS, LOCAL)
+            self.assertEqual(agreed.control, control, line)
+
+    def test_metrics_are_offered_and_answered_when_offered(self) -> None:
+        self.assertIn(b"a=rtcp-xr:voip-metrics\r\n", offer(OURS, LOCAL))
+        for line, wanted in (
+            ("a=rtcp-xr:voip-metrics", True),
+            ("a=rtcp-xr:rcvr-rtt=all:10 voip-metrics", True),
+            ("a=rtcp-xr:stat-summary=loss", False),
+            ("a=rtcp-xr:", False),
+            ("a=ptime:20", False),
+        ):
+            agreed, body = answer(offered("m=audio 4000 RTP/AVP 0", line), OURS, LOCAL)
+            self.assertEqual((agreed.metrics, b"a=rtcp-xr:voip-metrics" in body), (wanted, wanted), line)
+        at_session_level = HEAD + "a=rtcp-xr:voip-metrics\r\n"
+        self.assertTrue(answer(offered("m=audio 4000 RTP/AVP 0", head=at_session_level), OURS, LOCAL)[0].metrics)
