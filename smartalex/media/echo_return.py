@@ -1,7 +1,8 @@
 """Our own voice on its way back: how late it comes and how much softer, from what was played and what was heard meanwhile.
 
 Loudness in steps of 10 ms is compared at every delay up to 600 ms.  Echo goes up and down as what was played does; another
-voice does so by chance only, and not for seconds.
+voice does so by chance only, and not for seconds.  That finds what came back through a loudspeaker and a mobile network as well.
+Where the line itself sends it back the very waves are alike, and half a second is enough.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ UNLIKENESS = 0.5
 SEEN, UNSEEN = 2, 3
 """Seconds in a row, at the same delay to 20 ms, that it is, or is not, to be seen in."""
 
+WAVES_ALIKE = 0.75
+"""Correlation of the waves of half a second that makes it an echo, if two looks earlier it was one at the same delay.
+
+Of unrelated voices one look in 750 comes that far, but no two of 34,000 did so 160 ms apart.
+"""
+
+WAVES_HZ = 4000
 SILENT_RMS = 30.0
 """What is played softer than this (-61 dBFS) teaches nothing."""
 
@@ -43,9 +51,24 @@ class EchoReturn:
 
 
 class EchoMeter:
-    """`compare` for each second in which something was played, 0.1 ms each; `pause` for each other one."""
+    """`compare` for each second in which something was played, 0.1 ms each; `pause` for each other one.
 
-    __slots__ = ("_before", "_candidate", "_count", "_far", "_gone", "_near", "_products", "_runs", "_seconds", "found")
+    `glimpse`, 0.3 ms, every 80 ms where there is no time for that: somebody seems to talk while something is played.
+    """
+
+    __slots__ = (
+        "_before",
+        "_candidate",
+        "_count",
+        "_far",
+        "_glimpses",
+        "_gone",
+        "_near",
+        "_products",
+        "_runs",
+        "_seconds",
+        "found",
+    )
 
     def __init__(self) -> None:
         self.found: EchoReturn | None = None
@@ -56,6 +79,7 @@ class EchoMeter:
         self._products = np.zeros(LAGS)
         self._candidate = -1
         self._runs = self._gone = 0
+        self._glimpses = -1, -1  # delays of the last two looks
 
     def compare(self, played: bytes, heard: bytes, rate: int) -> None:
         """s16le PCM of the same second, or of any other time of 600 ms at least."""
@@ -65,6 +89,24 @@ class EchoMeter:
         if float(far.max()) >= SILENT_RMS:
             self._add(far, near)
             self._judge()
+
+    def glimpse(self, played: bytes, heard: bytes, rate: int) -> None:
+        """`heard` is the last half second or so, `played` ends with it and began 600 ms before it."""
+        far, near = waves(played, rate), waves(heard, rate)
+        lags = len(far) - len(near)
+        floor = len(near) * SILENT_RMS**2
+        sums = np.concatenate(([0.0], np.cumsum(far * far, dtype=np.float64)))
+        energies, energy = sums[len(near) :] - sums[: lags + 1], float(near @ near)
+        if energy < floor or float(energies.max()) < floor:
+            return
+        size = 1 << (len(far) - 1).bit_length()
+        products = np.fft.irfft(np.fft.rfft(far, size) * np.fft.rfft(near, size).conj(), size)[: lags + 1]
+        likeness = np.abs(products) / np.sqrt((energies + floor) * energy)
+        best = int(likeness.argmax())
+        delay_ms = round((lags - best) * 1000 / WAVES_HZ / STEP_MS) * STEP_MS if likeness[best] >= WAVES_ALIKE else -1
+        earlier, self._glimpses = self._glimpses[0], (self._glimpses[1], delay_ms)
+        if delay_ms >= 0 and abs(delay_ms - earlier) <= STEP_MS:
+            self._find(delay_ms, abs(float(products[best])) / float(energies[best]))
 
     def pause(self) -> None:
         """600 ms or more in which nothing was played."""
@@ -94,14 +136,24 @@ class EchoMeter:
         self._runs = self._runs + 1 if abs(best - self._candidate) <= 2 else 1
         self._candidate, self._gone = best, 0
         if self._runs >= SEEN or self.found is not None:
-            loss = -20 * log10(max(1e-3, float(together[best] / spread[best])))
-            self.found = EchoReturn((LAGS - 1 - best) * STEP_MS, round(min(MOST_LOSS_DB, max(LEAST_LOSS_DB, loss)), 1))
+            self._find((LAGS - 1 - best) * STEP_MS, float(together[best] / spread[best]))
+
+    def _find(self, delay_ms: int, gain: float) -> None:
+        loss_db = -20 * log10(max(1e-3, gain))
+        self._gone = 0
+        self.found = EchoReturn(delay_ms, round(min(MOST_LOSS_DB, max(LEAST_LOSS_DB, loss_db)), 1))
 
     def _missed(self, likeness: float) -> None:
         self._runs = 0
         self._gone = self._gone + 1 if likeness < UNLIKENESS else 0
         if self._gone >= UNSEEN:
             self.found = None
+
+
+def waves(pcm: bytes, rate: int) -> NDArray[np.float32]:
+    """At 4 kHz, the mean of the samples that become one."""
+    step = rate // WAVES_HZ
+    return np.frombuffer(pcm, "<i2", len(pcm) // 2 // step * step).astype(np.float32).reshape(-1, step).mean(axis=1)
 
 
 _NOTHING = np.zeros(LAGS - 1, np.float32)

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from smartalex.interfaces import IAudioFilter, IAudioFilterFactory, ICodec
 from smartalex.media.dtmf_tones import ToneDetector
-from smartalex.media.echo_return import EchoMeter, EchoReturn
+from smartalex.media.echo_return import MOST_DELAY_MS, EchoMeter, EchoReturn
 from smartalex.media.frame import FRAME_MS
 from smartalex.media.level import FLOOR_DBFS, dbfs
 from smartalex.media.recording import Stretch, Tape, aligned
@@ -20,6 +20,9 @@ from smartalex.rtp.sender import Sender
 
 TICKS = 1000 // FRAME_MS
 """Kept, and looked at together."""
+
+DELAY_TICKS = MOST_DELAY_MS // FRAME_MS
+GLIMPSE_TICKS, GLIMPSE_EVERY = 25, 4
 
 Hear = Callable[[], tuple[bytes, int]]
 
@@ -37,14 +40,15 @@ class Listening:
     log = Logger()
 
     __slots__ = (
-        "_codec", "_factory", "_filter", "_hear", "_heard", "_meter", "_now", "_played_ms", "_sender", "_sent", "_sent_before",
-        "_size", "_tape", "_tones", "on_filter_lost", "on_tone",
+        "_codec", "_factory", "_filter", "_glimpsed", "_hear", "_heard", "_heard_before", "_meter", "_now", "_played_ms",
+        "_sender", "_sent", "_sent_before", "_size", "_tape", "_tones", "on_filter_lost", "on_tone",
     )  # fmt: skip
 
     def __init__(self, hear: Hear, sender: Sender, codec: ICodec) -> None:
         self._hear, self._sender, self._codec = hear, sender, codec
         self._size = codec.rate * FRAME_MS // 500
         self._heard: list[bytes] = []
+        self._heard_before: list[bytes] = []
         self._sent: list[bytes] = []
         self._sent_before: list[bytes] = []
         self._now = b""  # sent in this tick
@@ -53,6 +57,7 @@ class Listening:
         self._tones: ToneDetector | None = None
         self._meter: EchoMeter | None = None
         self._played_ms = 0.0
+        self._glimpsed = 0  # at how many ticks of this second
         self._tape: Tape | None = None
         self.on_tone: Callable[[str, int], None] = _nobody
         self.on_filter_lost: Callable[[str], None] = _nobody
@@ -81,7 +86,7 @@ class Listening:
     def change(self, codec: ICodec) -> None:
         """Another codec from the next packet on."""
         self._look()
-        self._sent_before = []
+        self._sent_before, self._heard_before = [], []
         self._codec, self._size = codec, codec.rate * FRAME_MS // 500
         self.use_filter(self._factory)
         self.detect_tones(self._tones is not None)
@@ -101,14 +106,30 @@ class Listening:
         return self._meter.found if self._meter is not None else None
 
     def echo_dbfs(self) -> float:
-        """How loud our own voice is in the frame heard last, as far as is known; a canceller has taken it out."""
-        found = self.echo
-        if found is None or (self._filter is not None and self._filter.wants_played):
+        """How loud our own voice is in the frame heard last, as far as is known; a canceller has taken it out.
+
+        To be asked when somebody seems to talk: where nothing is known it takes a look.
+        """
+        if self._meter is None or (self._filter is not None and self._filter.wants_played):
+            return FLOOR_DBFS
+        if self._meter.found is None:
+            self._glimpse(self._meter)
+        found = self._meter.found
+        if found is None:
             return FLOOR_DBFS
         sent = self._sent_before + self._sent
         at = len(sent) - 1 - found.delay_ms // FRAME_MS
         played = max((dbfs(self._pcm(data)) for data in sent[max(0, at - 1) : at + 2]), default=FLOOR_DBFS)
         return max(FLOOR_DBFS, played - found.loss_db)
+
+    def _glimpse(self, meter: EchoMeter) -> None:
+        heard = (self._heard_before + self._heard)[-GLIMPSE_TICKS:]
+        sent = (self._sent_before + self._sent)[-GLIMPSE_TICKS - DELAY_TICKS :]
+        if abs(len(self._heard) - self._glimpsed) < GLIMPSE_EVERY or len(sent) < GLIMPSE_TICKS + DELAY_TICKS:
+            return
+        self._glimpsed = len(self._heard)
+        line, _ = aligned(self._stretch(heard, sent))
+        meter.glimpse(self._pcm(line), b"".join(heard), self._codec.rate)
 
     # ------------------------------------------------------------------ each tick
 
@@ -152,7 +173,7 @@ class Listening:
     def _look(self) -> None:
         """At what has been kept."""
         heard, sent = self._heard, self._sent
-        self._heard, self._sent, self._sent_before = [], [], sent
+        self._heard, self._sent, self._heard_before, self._sent_before = [], [], heard, sent
         if not heard:
             return
         if self._tape is not None:

@@ -15,6 +15,7 @@ from smartalex.ai.breaker import Breakers
 from smartalex.ai.options import ConversationOptions
 from smartalex.calls.admission import Admission
 from smartalex.calls.call import CallOptions, Plant
+from smartalex.calls.listening import Recordings
 from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.switchboard import Records, Switchboard, Voices
 from smartalex.interfaces import CallEvent, IMessageBox, IMessageWriter, Verdict
@@ -138,13 +139,19 @@ class Caller:
         story = self.recorder.story
         return [e[1] for e in story if e[0] in ("progress", "answered", "failed") and e[1] != 100]
 
-    def send(self, payload: bytes = SPEECH, kind: int = 0) -> None:
+    @property
+    def timestamp(self) -> int:
+        """Of the packet that is sent next."""
+        return (self._sequence + 1) * 160
+
+    def send(self, payload: bytes = SPEECH, kind: int = 0, timestamp: int | None = None) -> None:
         """One RTP packet, to where the call is or was."""
         call = self.exchange.call_of(self)
         if call is not None:
             self._to = call.media.leg.local_port
+        at = self.timestamp if timestamp is None else timestamp
         self._sequence += 1
-        header = HEADER.pack(0x80, kind, self._sequence, self._sequence * 160, 4711)
+        header = HEADER.pack(0x80, kind, self._sequence, at, 4711)
         self.socket.sendto(header + payload, ("127.0.0.1", self._to))
 
     def listen(self) -> None:
@@ -165,7 +172,10 @@ class Caller:
 class Exchange:
     """`backends` make up the agent's chain."""
 
-    def __init__(self, *backends: Any, greeting: Clip | None = GREETING, options: CallOptions | None = None) -> None:
+    def __init__(
+        self, *backends: Any, greeting: Clip | None = GREETING, options: CallOptions | None = None,
+        recordings: Recordings | None = None,
+    ) -> None:  # fmt: skip
         self.network = Network()
         self.network.clock.advance(1000)
         self.pbx, self.us = Agent(self.network, "192.0.2.1"), Agent(self.network, "192.0.2.2")
@@ -180,8 +190,9 @@ class Exchange:
         clock = self.network.clock
         limits = MessageLimits(max_s=20, silence_s=1, no_speech_s=2, least_speech_s=0.4)
         plant = Plant(
-            clock, self.counters, self.box, lambda language: SOUNDS, lambda: any, options or CallOptions(message=limits)
-        )
+            clock, self.counters, self.box, lambda language: SOUNDS, lambda: any, options or CallOptions(message=limits),
+            recordings,
+        )  # fmt: skip
         records = Records(self.events.append, lambda: 1_700_000_000 + clock.seconds(), clock.seconds, Random(7).randbytes)
         self.switchboard = Switchboard(self.admission, plant, Voices(self.options_of, book(clock)), records, clock)
         self.sockets = Sockets(self.network)
@@ -218,6 +229,13 @@ class Exchange:
         """The caller sends `payload` in every frame."""
         for _ in range(round(seconds / FRAME_S)):
             caller.send(payload)
+            self.sockets.poll()
+            self.run(FRAME_S)
+
+    def say(self, caller: Caller, pcm: bytes) -> None:
+        """The caller sends this, at 8 kHz, frame after frame."""
+        for start in range(0, len(pcm), 320):
+            caller.send(PCMU().encode(pcm[start : start + 320].ljust(320, b"\0")))
             self.sockets.poll()
             self.run(FRAME_S)
 
@@ -277,7 +295,7 @@ class Exchange:
         self.run(1)
         faults += [f"timer {call}" for call in self.network.clock.getDelayedCalls()]
         for number, row in enumerate(self.rows()):
-            story = [kind for kind in row["story"] if kind != "sip"]  # which comes after the end
+            story = [kind for kind in row["story"] if kind not in ("sip", "recording")]  # which may come after the end
             if story[0] != "invite" or story[-1] != "end" or story.count("end") != 1 or story.count("invite") != 1:
                 faults.append(f"call {number}: {story}")
         numbers: dict[str, int] = {}

@@ -108,6 +108,62 @@ class Found(TestCase):
             self.close(found[-1], delay_ms, loss_db, 3.0)
 
 
+def glimpses(played: Samples, heard: Samples, rate: int = 8000) -> list[EchoReturn | None]:
+    """What is known after each look, one every 80 ms from the second second on."""
+    meter, found = EchoMeter(), []
+    half, lead = rate // 2, rate * 6 // 10
+    for end in range(2 * rate, min(len(played), len(heard)), rate * 8 // 100):
+        meter.glimpse(pcm(played[end - half - lead : end]), pcm(heard[end - half : end]), rate)
+        found.append(meter.found)
+    return found
+
+
+class Glimpsed(TestCase):
+    def test_in_half_a_second_where_the_line_returns_it(self) -> None:
+        played = syllables(4, 1)
+        for delay_ms in (0, 40, 210, 590):
+            for loss_db in (0, 10, 25):
+                found = glimpses(played, line(played, delay_ms, loss_db))[4]
+                assert found is not None, (delay_ms, loss_db)
+                self.assertAlmostEqual(found.delay_ms, delay_ms, delta=10)
+                self.assertAlmostEqual(found.loss_db, loss_db, delta=1.5)
+
+    def test_at_16_khz_and_upside_down(self) -> None:
+        played = np.repeat(syllables(4, 8), 2)
+        heard = -0.2 * np.concatenate([np.zeros(16 * 130), played])[: len(played)]
+        found = glimpses(played, heard, 16000)[4]
+        assert found is not None
+        self.assertEqual(found.delay_ms, 130)
+        self.assertAlmostEqual(found.loss_db, 14, delta=1)
+
+    def test_one_look_is_not_enough(self) -> None:
+        played = syllables(4, 1)
+        self.assertEqual(glimpses(played, line(played, 100, 10))[:2], [None, None])
+
+    def test_in_silence_or_of_silence_there_is_nothing(self) -> None:
+        played = syllables(6, 2)
+        self.assertEqual(set(glimpses(played, np.zeros(len(played)))), {None})
+        self.assertEqual(set(glimpses(np.zeros(len(played)), played)), {None})
+
+    def test_what_was_glimpsed_and_is_not_so_is_forgotten(self) -> None:
+        played, meter = syllables(10, 3), EchoMeter()
+        echo = line(played, 100, 10)
+        for end in (8000, 8640, 9280):
+            meter.glimpse(pcm(played[:end]), pcm(echo[4800:end]), 8000)
+        self.assertIsNotNone(meter.found)
+        self.assertIsNone(verdicts(played, syllables(10, 30), meter)[-1])
+
+    @skipUnless(recordings.installed(), recordings.WHY_NOT)
+    def test_real_speech(self) -> None:
+        played = recordings.talk(60, 4)
+        found = glimpses(played, line(played, 180, 12, -55))
+        self.assertGreater(sum(echo is not None for echo in found[20:]) / len(found[20:]), 0.9)
+        for seed in range(2):
+            self.assertEqual(
+                set(glimpses(recordings.talk(300, seed), recordings.faster(recordings.talk(400, 60 + seed), 1.1))), {None}
+            )
+
+
 class NotFound(TestCase):
     def test_in_silence_and_noise(self) -> None:
         played = syllables(20, 1)
