@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
+from random import Random
 from struct import unpack
 from typing import Any
 
@@ -742,10 +743,137 @@ class Control(Case):
     def test_reports_follow_the_peers_own(self) -> None:
         bench, leg, peer = self.connected()
         behind_nat = bench.peer()
-        behind_nat.control.sendto(rtcp.compound(rtcp.Report(1, None), "x"), ("127.0.0.1", leg.local_port + 1))
+        self.told(behind_nat, leg)
         bench.run(8)
         self.assertEqual(len(peer.reports), 0)
         self.assertGreater(len(behind_nat.reports), 0)
+
+    def test_nobody_takes_over_from_whom_reports_have_come(self) -> None:
+        bench, leg, peer = self.connected()
+        self.told(peer, leg)
+        bench.run(0.01)
+        self.told(bench.peer(), leg, rtcp.Block(peer.ssrc, 255, 9, 1, 1))
+        bench.run(12)
+        self.assertEqual((leg.stats().strangers, leg.stats().remote_lost), (1, None))
+        self.assertGreater(len(peer.reports), 0)
+
+    def test_reports_go_where_signalling_wants_them(self) -> None:
+        bench = self.bench()
+        leg, peer, elsewhere = bench.plane.open(), bench.peer(), bench.peer()
+        control = elsewhere.control.getsockname()
+        leg.set_remote(peer.address, peer.port, attrs.evolve(PARAMS, control=control))
+        bench.run(8)
+        self.assertEqual(len(peer.reports), 0)
+        self.assertGreater(len(elsewhere.reports), 0)
+
+    def told(self, peer: Peer, leg: Any, *blocks: rtcp.Block, ssrc: int = 1, bye: bool = False, name: str = "x") -> None:
+        """The peer's report, from its own port to ours."""
+        data = rtcp.compound(rtcp.Report(ssrc, None, blocks), name, bye=bye)
+        peer.control.sendto(data, (peer.address, leg.local_port + 1))
+
+    def test_one_port_for_both(self) -> None:
+        """RFC 5761, from a re-INVITE on."""
+        bench, leg, peer = self.connected()
+        bench.run(8)
+        self.assertEqual(peer.shared, [])
+        count = len(peer.reports)
+        leg.set_remote(peer.address, peer.port, attrs.evolve(PARAMS, mux=True))
+        block = rtcp.Block(peer.packets[0].ssrc, 64, 7, 1, 80)
+        for report in (rtcp.Report(1, None, (block,)), rtcp.Report(1, None)):
+            peer.raw(leg, rtcp.compound(report, "x"))
+        peer.raw(leg, bytes.fromhex("80cb0000"))
+        self.talk(bench, leg, peer, VOICE[:3200])
+        bench.run(8)
+        stats = leg.stats()
+        self.assertEqual((stats.remote_lost, stats.remote_jitter_ms, stats.packets_received, stats.malformed), (7, 10, 10, 0))
+        self.assertEqual(len(peer.reports), count)
+        leg.close()
+        peer.drain()
+        found = [rtcp.parse(data) for data in peer.shared]
+        self.assertEqual([one.byes for one in found if one][-1], (peer.packets[0].ssrc,))
+        self.assertGreaterEqual(len(found), 2)
+
+    def test_rtcp_on_rtps_port_is_none_unless_agreed(self) -> None:
+        bench, leg, peer = self.connected()
+        peer.raw(leg, rtcp.compound(rtcp.Report(1, None, (rtcp.Block(leg.sender.ssrc, 64, 7, 1, 80),)), "x"))
+        bench.run(0.1)
+        self.assertIsNone(leg.stats().remote_lost)
+
+    def test_how_the_peer_is_heard_in_full(self) -> None:
+        """RFC 3611: twice five packets in a row are lost."""
+        bench, leg, peer = self.connected()
+        for n in range(600):
+            peer.send(leg, SILENCE)
+            peer.sequence += 5 * (n in (200, 450))
+            bench.run(0.02)
+        leg.close()
+        peer.drain()
+        [metrics] = self.reports(peer)[-1].metrics
+        self.assertEqual(
+            (metrics.ssrc, metrics.lost, metrics.gap_density, metrics.burst_ms), (peer.ssrc, 256 * 10 // 610, 0, 100)
+        )
+        self.assertEqual((metrics.burst_density, metrics.absolute_ms), (255, 200))
+        self.assertTrue(0 < metrics.nominal_ms <= 60 and metrics.end_system_ms > metrics.nominal_ms, metrics)
+        stats = leg.stats()
+        self.assertApproximates(metrics.mos_cq, stats.mos, 0.06)
+        self.assertTrue(3.5 < stats.mos < stats.mos_lq < 4.35, stats)
+
+    def test_the_peers_bye_is_noted(self) -> None:
+        bench, leg, peer = self.connected()
+        self.told(peer, leg, bye=True)
+        bench.run(0.01)
+        self.assertTrue(leg.rtcp.left)
+
+    def test_who_has_our_ssrc_by_chance_is_heard_and_we_take_another(self) -> None:
+        """RFC 3550 8.2."""
+        bench, leg, peer = self.connected()
+        bench.run(0.5)
+        ours = peer.ssrc = peer.packets[0].ssrc
+        self.talk(bench, leg, peer, VOICE)
+        bench.run(0.1)
+        self.assertEqual([one.byes for one in self.reports(peer)], [(ours,)])
+        self.assertEqual(len({packet.ssrc for packet in peer.packets}), 2)
+        stats = leg.stats()
+        self.assertEqual((stats.packets_received, stats.loops), (50, 0))
+        leg.close()
+        peer.drain()
+        last = self.reports(peer)[-1].reports[0]
+        assert last.sender is not None
+        after = [packet for packet in peer.packets if packet.ssrc != ours]
+        self.assertEqual((last.ssrc, last.sender.packets, after[0].marker), (after[0].ssrc, len(after), True))
+
+    def test_what_we_send_and_comes_back_is_not_heard(self) -> None:
+        bench, leg, peer = self.connected()
+        for _ in range(50):
+            bench.run(0.02)
+            for packet in peer.packets[-1:]:
+                peer.raw(leg, packet.data)
+        stats = leg.stats()
+        self.assertTrue(stats.loops >= 45 and stats.packets_received <= 5, stats)
+        self.assertEqual(len({packet.ssrc for packet in peer.packets}), 2)
+
+    def test_reports_of_ours_that_come_back_are_not_the_peers(self) -> None:
+        bench, leg, peer = self.connected()
+        bench.run(8)
+        peer.control.sendto(peer.reports[0], (peer.address, leg.local_port + 1))
+        self.told(peer, leg, ssrc=leg.sender.ssrc, name="somebody else")
+        before = leg.sender.ssrc
+        bench.run(0.1)
+        self.assertEqual((leg.stats().loops, leg.sender.ssrc == before, leg.rtcp.heard), (1, False, 1))
+
+    def test_any_datagram_leaves_the_leg_as_it_is(self) -> None:
+        bench, leg, peer = self.connected()
+        draw = Random(4)
+        good = rtcp.compound(rtcp.Report(1, None, (rtcp.Block(2, 0, 0, 0, 0),)), "x", bye=True)
+        for n in range(500):
+            junk = draw.randbytes(draw.randrange(60))
+            at = draw.randrange(len(good))
+            data = (good[:at] + junk[:6] + good[at + 6 :], junk, good + junk)[n % 3]
+            peer.control.sendto(data, (peer.address, leg.local_port + 1))
+            bench.clock.poll()
+        before = len(peer.drain())
+        self.talk(bench, leg, peer, VOICE)
+        self.assertEqual((leg.stats().packets_received, len(peer.packets) - before >= 49), (50, True))
 
     def test_a_leg_that_never_had_a_peer_says_nothing(self) -> None:
         bench = self.bench()

@@ -13,6 +13,7 @@ from smartalex.counters import Counters
 from smartalex.rtp.keys import KeyPresses
 from smartalex.rtp.packet import HEADER, pack
 from smartalex.rtp.plane import MediaParams, PlaneOptions
+from smartalex.rtp.rtcp import KINDS
 
 FRAME_S = 0.02
 PARAMS = MediaParams("PCMU", 0, 101)
@@ -83,7 +84,7 @@ class Packet:
     """One RTP packet as the peer received it, and when."""
 
     def __init__(self, data: bytes, at: float) -> None:
-        self.at = at
+        self.at, self.data = at, data
         first, second, self.sequence, self.timestamp, self.ssrc = HEADER.unpack_from(data)
         assert first == 0x80
         self.marker, self.kind = bool(second & 0x80), second & 0x7F
@@ -101,6 +102,7 @@ class Peer:
         self.sequence, self.timestamp = 65530, 0xFFFFFF00
         self.packets: list[Packet] = []
         self.reports: list[bytes] = []
+        self.shared: list[bytes] = []  # reports that came on RTP's port
 
     def send(self, leg: Any, payload: bytes, kind: int = 0, *, timestamp: int | None = None, step: int = 160) -> None:
         """The next packet of the stream."""
@@ -114,8 +116,10 @@ class Peer:
 
     def drain(self) -> list[Packet]:
         """What came since the last time."""
-        fresh = [Packet(data, self._clock.seconds()) for data in everything(self.socket)]
+        came = everything(self.socket)
+        fresh = [Packet(data, self._clock.seconds()) for data in came if data[1] not in KINDS]
         self.packets += fresh
+        self.shared += [data for data in came if data[1] in KINDS]
         self.reports += everything(self.control)
         return fresh
 
