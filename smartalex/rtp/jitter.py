@@ -175,6 +175,10 @@ class JitterBuffer:
             return -1
         first = min(self._packets)
         missing = first - self._next
+        if missing < 0:  # the one before it was longer than its timestamps said
+            del self._packets[first]
+            self.dropped += 1
+            return 0
         if missing <= self.dry:
             self._hole(first)
             self.dry = 0
