@@ -183,7 +183,10 @@ class Leg:
         """Speak this codec in such packets from now on, wherever the peer is; LocalError where there is no such codec."""
         codec = self._codec
         if params.codec != codec.name:
-            codec = self._codec = registry.find(params.codec)()
+            clock, codec = codec.clock, registry.find(params.codec)()
+            self._codec = codec
+            if codec.clock != clock and self.sender.packets:
+                self.renew()  # timestamps of one source have one clock (RFC 7160 4.1)
             self.hearing.change(codec)
             if self.listening is not None:
                 self.listening.change(codec)
