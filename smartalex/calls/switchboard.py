@@ -237,7 +237,7 @@ class Switchboard:
         return Security(trunk.srtp, self._records.tokens, Fingerprint("sha-256", identity.sha256) if identity else None)
 
     def _capabilities(self, trunk: Trunk) -> Capabilities:
-        return Capabilities(trunk.codecs or self._plant.options.codecs, ptime_ms=trunk.ptime_ms)
+        return Capabilities(trunk.codecs or self._plant.options.codecs, ptime_ms=trunk.ptime_ms, mux=True)
 
     def _turn_down(
         self, session: Session, accepted: Accepted, record: CallRecord, error: SmartAlexError, leg: Leg | None

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from smartalex.rtp.leg import Address, Leg
 from smartalex.rtp.monitor import metrics
+from smartalex.rtp.protection import quietly
 from smartalex.rtp.rtcp import Compound, Schedule, parse
 
 
@@ -29,6 +30,7 @@ class Control:
     ) -> None:
         self._leg = leg
         self._socket = sock
+        leg.send_beside = quietly(sock)
         self._reactor = reactor
         self._random = random
         self._now = now
@@ -76,7 +78,7 @@ class Control:
         now, source = self._now(), leg.receiver.source
         heard = None if source is None else metrics(leg, source)
         report = leg.rtcp.report(now, source, leg.sender.info(self.until_s(leg)), heard, bye=bye)
-        data = report if leg.protection is None else leg.protection.control(report, shared=leg.mux)
+        data = report if leg.protection is None else leg.protection.reports.protect_control(report)
         try:
             if data is not None and leg.mux:
                 leg.send_control(data)
@@ -137,7 +139,7 @@ class Control:
         except OSError:
             return
         protection = self._leg.protection
-        plain = data if protection is None else protection.srtp.unprotect_control(data)
+        plain = data if protection is None else protection.control_received(data, address)
         if plain is not None:
             self.received(plain, address)
 

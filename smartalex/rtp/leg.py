@@ -19,7 +19,7 @@ from smartalex.rtp.hearing import CONCEALED, NOTHING, Hearing
 from smartalex.rtp.listening import Listening
 from smartalex.rtp.monitor import ratings, remote_mos
 from smartalex.rtp.packet import HEADER_BYTES
-from smartalex.rtp.protection import Protection, Shake, Wanted
+from smartalex.rtp.protection import Protection, Send, Shake, Wanted, quietly
 from smartalex.rtp.quality import mos
 from smartalex.rtp.receiver import UNSPECIFIED, Address, Presses, Receiver
 from smartalex.rtp.reports import RtcpSession
@@ -95,9 +95,8 @@ class Leg:
 
     __slots__ = (
         "__weakref__", "_codec", "_conflicts", "_now", "_opened", "_random", "_socket", "_started", "closed", "control_address",
-        "hear", "hearing",
-        "listening", "local_port", "mux", "on_closed", "on_control", "on_pressed", "on_renewing", "on_secured", "on_started",
-        "poll", "protection", "receiver", "rtcp", "sender", "shake", "slot", "user",
+        "hear", "hearing", "listening", "local_port", "mux", "on_closed", "on_control", "on_pressed", "on_renewing", "on_secured",
+        "on_started", "poll", "protection", "receiver", "rtcp", "send_beside", "sender", "shake", "slot", "user",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, port: int, random: Callable[[int], int], now: Callable[[], float]) -> None:
@@ -121,6 +120,7 @@ class Leg:
         self.listening: Listening | None = None
         self.protection: Protection | None = None
         self.shake: Shake | None = None
+        self.send_beside: Send = lambda data, address: None  # by the socket of RTCP
         self._started = self.closed = False
         self.slot = 0
         self.user: Any = None
@@ -144,7 +144,7 @@ class Leg:
         """Send there from now on, and take packets from there (`Receiver.expect`)."""
         self.adopt(params)
         if not self.closed:
-            self._secure(params.secured, address, port)
+            self._secure(params, _sockaddr(address, port))
         self.receiver.configure(params.payload_type, params.dtmf_payload_type, params.dtmf_clock)
         self._pressed(self.receiver.expect(address, port))
         self._share(params)
@@ -160,19 +160,19 @@ class Leg:
         self.control_address = None if control is None else _sockaddr(*control)
         self.receiver.control = self.on_control if params.mux and not self.closed else None
 
-    def _secure(self, wanted: Wanted | None, address: str, port: int) -> None:
+    def _secure(self, params: MediaParams, signalled: Address) -> None:
         """As signalling has it; only signalling takes it away again."""
-        if wanted is None:
+        if params.secured is None:
             self._unsecure()
             return
         if self.protection is None:
-            parts = (self.sender, self.receiver, self.rtcp)
-            self.protection = Protection(parts, self._random, self._socket.sendto, self.shake)
+            self.protection = Protection(self.receiver, self.renew, (quietly(self._socket), self.send_beside), self.shake)
             self.receiver.unprotect = self.protection.received
-        elif address in UNSPECIFIED and self.protection.by_handshake:
+        elif signalled[0] in UNSPECIFIED and self.protection.by_handshake:
             return  # on hold in the style of RFC 2543
         self.protection.on_keys = self.on_secured
-        self.protection.demand(wanted, _sockaddr(address, port))
+        control = _sockaddr(*params.control) if params.control else (signalled[0], min(signalled[1] + 1, 65535), *signalled[2:])
+        self.protection.demand(params.secured, signalled, None if params.mux else control)
 
     def _unsecure(self) -> None:
         if self.protection is not None:
@@ -257,6 +257,7 @@ class Leg:
             self.receiver.close()
             if self.protection is not None:
                 self.protection.stop()
+                self.receiver.unprotect = None
             self.on_secured = lambda suite, why: None
 
     # ------------------------------------------------------------------ what listens in

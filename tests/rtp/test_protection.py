@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from typing import Any
 
 import attrs
@@ -10,9 +12,11 @@ from twisted.trial.unittest import TestCase
 
 from smartalex.errors import LocalError
 from smartalex.rtp import dtmf, rtcp
-from smartalex.rtp.dtls import UNPROVED, DtlsEndpoint, DtlsPeer, Identity, is_dtls
+from smartalex.rtp.dtls import UNPROVED, DtlsEndpoint, DtlsPeer, Handshake, Identity, is_dtls
 from smartalex.rtp.packet import pack
 from smartalex.rtp.plane import Leg, MediaPlane
+from smartalex.rtp.protection import Protection
+from smartalex.rtp.receiver import Receiver
 from smartalex.rtp.srtp import Srtp, SrtpKeys
 from tests.rtp.reference_srtp import Reference
 from tests.rtp.wire import PARAMS, Bench, Peer, bound, everything
@@ -38,7 +42,11 @@ class Case(TestCase):
         self.leg.on_secured = lambda suite, why: self.told.append((suite, why))
         self.peer = Peer(self.bench.clock)
         self.addCleanup(self.peer.close)
-        self.addCleanup(self.leg.close)
+        self.addCleanup(self.close_leg)
+
+    def close_leg(self) -> None:
+        """Whichever it is then."""
+        self.leg.close()
 
     def demand(self, wanted: Any, **changes: Any) -> None:
         self.leg.set_remote(self.peer.address, self.peer.port, attrs.evolve(PARAMS, secured=wanted, **changes))
@@ -183,11 +191,13 @@ class ByKeys(Case):
 
 
 class ByHandshake(Case):
-    def shaken(self, active: bool = False, identity: Identity = OTHER, sock: Any = None, seconds: float = 0.5) -> DtlsEndpoint:
+    def shaken(
+        self, active: bool = False, identity: Identity = OTHER, sock: Any = None, seconds: float = 0.5, port: int = 0
+    ) -> DtlsEndpoint:
         """The other end, until both have said what they had to; whatever is no DTLS fails the test."""
         sock = sock or self.peer.socket
         endpoint = DtlsEndpoint(identity.context, DtlsPeer(active, (("sha-256", NODE.sha256),)))
-        there = ("127.0.0.1", self.leg.local_port)
+        there = ("127.0.0.1", port or self.leg.local_port)
         for datagram in endpoint.start():
             sock.sendto(datagram, there)
         for _ in range(round(seconds * 50)):
@@ -274,11 +284,54 @@ class ByHandshake(Case):
         self.assertIsNotNone(self.shaken(identity=third).keys)
         self.assertEqual(len(self.told), 2)
 
-    def test_reports_wait_for_a_port_in_common(self) -> None:
-        self.demand(self.wish(True))
-        self.shaken()
-        self.bench.run(12)
-        self.assertEqual(everything(self.peer.control), [])
+    def test_reports_have_a_handshake_of_their_own(self) -> None:
+        for active in (True, False):
+            self.demand(self.wish(active))
+            audio = self.shaken(not active)
+            control = self.shaken(not active, sock=self.peer.control, port=self.leg.local_port + 1)
+            assert audio.keys is not None and control.keys is not None
+            self.assertNotEqual(audio.keys.sending, control.keys.sending)
+            context = Srtp()
+            context.use(control.keys)
+            block = rtcp.Block(self.leg.sender.ssrc, 64, 5, 1, 80)
+            report = context.protect_control(rtcp.compound(rtcp.Report(7, None, (block,)), "x"))
+            assert report is not None
+            self.peer.control.sendto(report, (self.peer.address, self.leg.local_port + 1))
+            self.bench.run(12)
+            found = [context.unprotect_control(data) for data in everything(self.peer.control) if not is_dtls(data[0])]
+            self.assertTrue(found)
+            self.assertTrue(all(data is not None and rtcp.parse(data) for data in found))
+            self.assertEqual((self.leg.stats().remote_lost, self.leg.stats().forged), (5, 0))
+            self.leg.close()
+            self.setUp()
+
+    def test_reports_that_nobody_shakes_hands_for_wait(self) -> None:
+        """And where the port is shared, nobody asks."""
+        for mux in (False, True):
+            self.demand(self.wish(True), mux=mux)
+            endpoint = self.shaken()
+            asked = everything(self.peer.control)
+            self.assertEqual((bool(asked), all(is_dtls(data[0]) for data in asked)), (not mux, True))
+            self.speaks(endpoint)
+            self.assertEqual(len(self.told), 1)
+            self.leg.close()
+            self.setUp()
+
+    def test_what_is_closed_leads_nowhere(self) -> None:
+        for wanted in (keys(), self.wish(True), self.wish(False)):
+            self.demand(wanted)
+            if isinstance(wanted, DtlsPeer):
+                self.shaken(not wanted.active, seconds=0.2)
+            known = weakref.ref(self.leg)
+            gc.collect()
+            gc.disable()
+            self.addCleanup(gc.enable)
+            self.leg.close()
+            self.leg = self.bench.plane.open()
+            self.bench.sink.frames.clear()
+            self.bench.run(0.1)
+            kinds = [type(one) for one in gc.get_objects() if isinstance(one, (Protection, Receiver, Handshake, Srtp))]
+            self.assertEqual((known(), kinds), (None, [Receiver]), wanted)
 
     def test_without_a_certificate_of_ours(self) -> None:
         self.bench.plane.identity = None
