@@ -14,6 +14,9 @@ SEAMS = {
     "ISynthesizer": "text to speech, for the cascade",
     "IAuthenticator": "which trunk a request belongs to",
     "ICodec": "one audio codec",
+    "IVoiceDetectorFactory": "what tells speech from noise",
+    "IAudioFilterFactory": "what callers are heard through",
+    "IRecordingSink": "where recordings of calls go",
     "ISecretStore": "where secrets are kept",
     "IRecordSink": "where call records go",
     "IMessageBox": "where callers' messages go",
@@ -35,6 +38,6 @@ def command(as_json: bool) -> None:
         return
     for seam in (*SEAMS, *sorted({provider.seam for provider in found} - set(SEAMS))):
         mine = [provider for provider in found if provider.seam == seam]
-        click.echo(f"{seam:<20} {SEAMS.get(seam, '')}" + ("" if mine else " (no plugins; the built-in one is used)"))
+        click.echo(f"{seam:<22} {SEAMS.get(seam, '')}" + ("" if mine else " (no plugins; the built-in one is used)"))
         for provider in mine:
             click.echo(f"    {provider.name:<16} {provider.description}")

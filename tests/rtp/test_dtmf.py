@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
-from unittest import TestCase
+from unittest import TestCase, skipUnless
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from smartalex.rtp.dtmf import DIGITS, EVENT, LOST_TICKS, REMEMBERED, DtmfReceiver
 from tests.rtp.wire import key_events
 
+SIPP = Path("/usr/share/sip-tester")
 ENDS = 3
 TICK_MS = 20
 
@@ -169,6 +171,27 @@ class Payloads(TestCase):
         found = heard([(timestamp, payload) for payload, timestamp in wire])
         self.assertLessEqual({digit for digit, _ in found}, set(DIGITS))
         self.assertTrue(all(ms >= 0 for _, ms in found))
+
+
+@skipUnless(SIPP.is_dir(), f"no recorded keys at {SIPP}: apt install sip-tester")
+class Recorded(TestCase):
+    """The packets that SIPp plays."""
+
+    def test_each_is_its_key(self) -> None:
+        for name, digit in (*((digit, digit) for digit in "0123456789"), ("star", "*"), ("pound", "#")):
+            wire = [(int.from_bytes(rtp[4:8]), rtp[12:]) for rtp in datagrams(SIPP / f"dtmf_2833_{name}.pcap")]
+            self.assertEqual(heard(wire), [(digit, 280)], name)
+
+
+def datagrams(path: Path) -> list[bytes]:
+    """The payloads of UDP over IPv4 over Ethernet in a capture."""
+    data, at, found = path.read_bytes(), 24, []
+    while at < len(data):
+        size = int.from_bytes(data[at + 8 : at + 12], "little")
+        packet = data[at + 16 + 14 : at + 16 + size]
+        found.append(packet[(packet[0] & 15) * 4 + 8 :])
+        at += 16 + size
+    return found
 
 
 class Segments(TestCase):
