@@ -87,7 +87,8 @@ class ISecretStore(Interface):
 class ICodec(Interface):
     """One audio codec of an RTP payload format; an instance serves one leg, both directions.
 
-    What a provider loads is a class that has the attributes already, so that an offer needs no instance.
+    What a provider loads is a class that has the attributes already, so that an offer needs no instance.  One that can restore
+    lost packets by itself also has `recover(size, following)`: `size` bytes of PCM from before the packet `following`.
     """
 
     name = Attribute("Encoding name of the RTP/AVP registry: 'PCMU', 'PCMA', 'G722', 'opus'.")
@@ -545,6 +546,9 @@ class ICounters(Interface):
 
     def count(name, label="", amount=1):
         """`name` dotted ('sip.malformed'), `label` one word of a small fixed set ('udp')."""
+
+    def observe(name, value, label=""):
+        """One value of a histogram that has its bounds in `smartalex.counters`."""
 
 
 # -------------------------------------------------------------------- messages

@@ -24,6 +24,7 @@ from smartalex.calls.lifecycle import LIFECYCLE, Action, Input, State
 from smartalex.calls.listening import Recordings, listen
 from smartalex.calls.media import CallMedia
 from smartalex.calls.message import Addressee, MessageLimits, MessageSounds, MessageTaking
+from smartalex.calls.quality import QualityLog, count_packets
 from smartalex.calls.record import CallRecord, printable
 from smartalex.calls.referral import Referral, number_allowed, replaces_of
 from smartalex.calls.watch import MediaWatch
@@ -31,6 +32,7 @@ from smartalex.errors import RemoteError, SmartAlexError
 from smartalex.interfaces import ICallControl, ICounters, IMessageBox, IMessageWriter
 from smartalex.machine import step
 from smartalex.media.codecs import registry
+from smartalex.rtp.monitor import Monitor
 from smartalex.sip.headers import NameAddr
 from smartalex.sip.info import read_dtmf
 from smartalex.sip.message import Request
@@ -48,8 +50,8 @@ class CallOptions:
     """Limits in seconds.
 
     INVITE to the 200, whether the agent is ready or not; REFER to its first sign of progress, and from there
-    until somebody picks up; how long a caller may send no packet at all (0: for ever).  `codecs` are for trunks with none
-    of their own.
+    until somebody picks up; how long a caller may send nothing, neither RTP nor RTCP (0: for ever).  `codecs` are for
+    trunks with none of their own.
     """
 
     answer_limit_s: float = 3.0
@@ -96,7 +98,7 @@ class Call(SessionListener):
 
     __slots__ = (
         "_cause", "_deadline", "_forwarding", "_hear", "_held", "_keys", "_message",
-        "_on_released", "_outcome", "_plant", "_referral", "_target",
+        "_on_released", "_outcome", "_plant", "_quality", "_referral", "_target",
         "_transferred", "_untold", "_watch", "accepted", "caller", "conversation", "dial", "media", "record", "session", "state",
     )  # fmt: skip
 
@@ -121,6 +123,7 @@ class Call(SessionListener):
         self._keys = Keys()
         self._untold = ""
         self._watch: MediaWatch | None = None
+        self._quality: QualityLog | None = None
         self._referral: Referral | None = None
         self.dial: Callable[[InviteOptions, SessionListener], Session] | None = None
         self._on_released: Callable[[Call], None] = lambda call: None
@@ -360,6 +363,8 @@ class Call(SessionListener):
             self._plant.clock, self._plant.options.media_timeout_s, self.media.leg, self._audio_expected, self._audio_lost
         )
         self._watch.start()
+        self._quality = QualityLog(self._plant.clock, self._plant.counters, Monitor(self.media.leg))
+        self._quality.start()
         self.conversation.begin()
 
     def _send_refer(self, reason: str) -> None:
@@ -413,7 +418,7 @@ class Call(SessionListener):
 
     def _bye(self, cause: Any) -> None:
         self._cause = self._cause or (cause if isinstance(cause, str) else "")
-        self.session.hangup()
+        self.session.hangup(REASONS.get(self._cause))
 
     def _release(self, _: Any) -> None:
         self._stop_deadline()
@@ -426,14 +431,18 @@ class Call(SessionListener):
         self._hear = lambda pcm, flags: None
         self.conversation.close(self._cause)
         self._settle_transfer({"ok": bool(self._transferred), "cause": self._cause, "name": ""})
-        statistics = attrs.asdict(self.media.leg.stats())
+        quality, self._quality = self._quality, None
+        sound: dict[str, Any] = {} if quality is None else quality.stop(self.record.event)
+        statistics = self.media.leg.stats()
+        count_packets(self._plant.counters, statistics)
+        sound["rtp"] = attrs.asdict(statistics)
         self.media.leg.close()
         if self._message is None:
-            self._close_record(statistics, "", "")
+            self._close_record(sound, "", "")
             return
         self._message.caller_gone()
         settled = self._message.settled.addTimeout(SETTLE_S, self._plant.clock)
-        settled.addErrback(lambda _: ("lost", "")).addCallback(lambda outcome: self._close_record(statistics, *outcome))
+        settled.addErrback(lambda _: ("lost", "")).addCallback(lambda outcome: self._close_record(sound, *outcome))
 
     _perform: dict[Action, Callable[[Call, Any], None]] = {
         Action.ANSWER: _answer,
@@ -450,10 +459,10 @@ class Call(SessionListener):
 
     # ------------------------------------------------------------------
 
-    def _close_record(self, statistics: dict[str, Any], message: str, message_id: str) -> None:
+    def _close_record(self, sound: dict[str, Any], message: str, message_id: str) -> None:
         if message:
             self.record.event("message", data={"step": message, "id": message_id})
-        self.record.close(self._disposition(message), self._cause, {"rtp": statistics})
+        self.record.close(self._disposition(message), self._cause, sound)
         self._on_released(self)
         self.session.listener = NOBODY  # with the leg's user, what leads back to us: no work for the collector
         self.media.leg.user = None
@@ -484,10 +493,16 @@ class Call(SessionListener):
             self.record.event("secured", {"secured": what or "in part only"}, {"by": what or "nothing"})
 
     def _audio_expected(self) -> bool:
-        return not self._held and self.state is not State.HANDED_OVER
+        """Not on hold, on either side, and not while the PBX may be busy with the caller."""
+        agreed = self.media.agreed
+        both_ways = agreed is not None and agreed.direction == "sendrecv"
+        return both_ways and self._referral is None and self.state in (State.TALKING, State.TAKING_MESSAGE)
 
     def _audio_lost(self) -> None:
-        self._input(Input.HANG_UP, "no audio from the caller")
+        limit_s, received = self._plant.options.media_timeout_s, self.media.leg.packets_received
+        self.record.event(MEDIA_TIMEOUT, {"flagged": MEDIA_TIMEOUT}, {"limit_s": limit_s, "packets_received": received})
+        self._plant.counters.count("calls.media_timeout")
+        self._input(Input.HANG_UP, MEDIA_TIMEOUT)
 
     def _disposition(self, message: str) -> str:
         if self._transferred:
@@ -554,11 +569,15 @@ CAUSES = {
 """What the session calls the end -> what the record says."""
 
 NOT_SECURED = "the audio could not be secured"
+MEDIA_TIMEOUT = "media_timeout"
+
+REASONS = {MEDIA_TIMEOUT: 'Q.850;cause=102;text="media timeout"'}
+"""What the peer is told of a cause (RFC 3326)."""
 
 FAILURES = {
     NOT_SECURED,
     "no ACK for the 200", "peer does not answer", "connection lost", "the peer knows no such call", "internal fault",
-    "no audio from the caller", "no PRACK for the 180", "the session was not refreshed",
+    MEDIA_TIMEOUT, "no PRACK for the 180", "the session was not refreshed",
 }  # fmt: skip
 
 FLAGS = {"backend-failed", "misunderstood", "silent-caller"}

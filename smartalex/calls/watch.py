@@ -1,4 +1,4 @@
-"""Notices a caller whose audio has stopped coming altogether."""
+"""Notices a caller of whom nothing comes any more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ CHECKS = 4
 
 
 class MediaWatch:
-    """Calls `lost` once when no packet came for `limit_s` (0: never) while `expected()`; comfort noise counts as audio."""
+    """Calls `lost` once when nothing came for `limit_s` (0: never) while `expected()`.
+
+    Comfort noise counts as audio, and so do RTCP reports: who sends nothing while silent has not gone.
+    """
 
     __slots__ = ("_alarm", "_clock", "_expected", "_idle", "_interval_s", "_leg", "_lost", "_seen")
 
@@ -39,7 +42,7 @@ class MediaWatch:
 
     def _check(self) -> None:
         self._alarm = None
-        seen = self._leg.packets_received
+        seen = self._leg.packets_received + self._leg.rtcp.heard
         quiet = seen == self._seen and self._expected()
         self._idle = self._idle + 1 if quiet else 0
         self._seen = seen

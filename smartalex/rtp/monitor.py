@@ -19,6 +19,9 @@ NETWORK_MS = 30.0
 """Taken for the way through the network as long as no RTCP has told."""
 
 PACKETS_MS = (10, 60)
+FORGET = 5
+"""Samples after which a report tells nothing of now any more."""
+
 LEAST_BUFFER_MS = 40.0
 """What a peer is taken to hold back of our audio at least, if it does not say."""
 
@@ -123,32 +126,37 @@ def remote_mos(leg: Leg) -> float | None:
 
 
 class Monitor:
-    """`sample` now and then: what was since the last time."""
+    """`sample` every few seconds: what was since the last time."""
 
-    __slots__ = ("_before", "_leg", "_source")
+    __slots__ = ("_before", "_leg", "_silent", "_source", "_told")
 
     def __init__(self, leg: Leg) -> None:
         self._leg = leg
         self._source: Source | None = None
         self._before = Heard()
+        self._told, self._silent = 0, 0
 
-    def sample(self, now: float) -> Sample:
-        """`now` as the leg's clock has it."""
-        leg, source = self._leg, self._leg.receiver.source
-        ours = (None, None, None, None) if source is None else self._ours(source)
-        rtcp = leg.rtcp
-        if not rtcp.fresh(now):
-            return Sample(*ours)
-        return Sample(*ours, remote_mos(leg), rtcp.remote_loss_pct, rtcp.remote_jitter_ms, rtcp.rtt_ms)
+    def sample(self) -> Sample:
+        leg, rtcp, source = self._leg, self._leg.rtcp, self._leg.receiver.source
+        rated, loss, jitter, delay = _NOTHING if source is None else self._ours(source)
+        self._silent = self._silent + 1 if rtcp.told == self._told else 0
+        self._told = rtcp.told
+        if not rtcp.told or self._silent > FORGET:
+            return Sample(rated, loss, jitter, delay)
+        return Sample(rated, loss, jitter, delay, remote_mos(leg), rtcp.remote_loss_pct, rtcp.remote_jitter_ms, rtcp.rtt_ms)
 
-    def _ours(self, source: Source) -> tuple[float | None, float | None, float | None, float | None]:
+    def _ours(self, source: Source) -> Ours:
         leg, so_far = self._leg, heard(self._leg, source)
         if source is not self._source:  # what was made up, and what came late, is counted over the leg's life
-            before = Heard(concealed=self._before.concealed, late=self._before.late)
-            self._source, self._before = source, before
+            self._before = Heard(concealed=self._before.concealed, late=self._before.late)
+            self._source = source
         since, self._before = so_far - self._before, so_far
         if since.packets <= 0:
-            return None, None, None, None
+            return _NOTHING
         loss, delay = since.loss_pct(packet_ms(leg)), delay_ms(leg)
         rated = mos(r_factor(loss, delay, leg.codec, since.burst_ratio))
         return rated, loss, source.jitter_ms, delay
+
+
+Ours = tuple[float | None, float | None, float | None, float | None]
+_NOTHING: Ours = (None, None, None, None)

@@ -11,19 +11,17 @@ from smartalex.rtp.xr import Metrics
 NTP_EPOCH_S = 2_208_988_800
 """Seconds from 1900 to 1970."""
 
-FORGET_S = 30.0
-"""After so long without a word of how the peer hears us nothing is known of it any more."""
-
 
 class RtcpSession:
     """`now` is seconds of one even clock throughout, `epoch` what makes it seconds since 1900; None: nothing was reported yet.
 
-    `ssrc` is ours, `clock` that of RTP in Hz, `heard` how many reports of the peer have come, `left` whether it has said BYE.
+    `ssrc` is ours, `clock` that of RTP in Hz.  `heard` counts what has come from the peer, `told` how often it said how it
+    hears us, `left` is whether it has said BYE.
     """
 
     __slots__ = (
-        "_fresh_at", "_heard_at", "_lsr", "_received", "_remote", "_sent", "_sent_before", "clock", "cname", "epoch", "heard",
-        "left", "remote_jitter_ms", "remote_loss_pct", "remote_lost", "remote_metrics", "rtt_ms", "ssrc",
+        "_heard_at", "_lsr", "_received", "_remote", "_sent", "_sent_before", "clock", "cname", "epoch", "heard",
+        "left", "remote_jitter_ms", "remote_loss_pct", "remote_lost", "remote_metrics", "rtt_ms", "ssrc", "told",
     )  # fmt: skip
 
     def __init__(self, ssrc: int, cname: str, clock: int = 8000) -> None:
@@ -32,9 +30,9 @@ class RtcpSession:
         self.clock = clock
         self.epoch = 0.0
         self._lsr = self._remote = 0
-        self._heard_at = self._fresh_at = 0.0
+        self._heard_at = 0.0
         self._sent = self._sent_before = self._received = 0  # packets by the last report, and by the one before
-        self.heard = 0
+        self.heard = self.told = 0
         self.left = False
         self.remote_lost: int | None = None
         self.remote_loss_pct: float | None = None
@@ -77,12 +75,8 @@ class RtcpSession:
             if metrics.ssrc == self.ssrc:
                 self.remote_metrics = metrics
 
-    def fresh(self, now: float) -> bool:
-        """Whether what is known of how the peer hears us is of late."""
-        return self.remote_loss_pct is not None and now - self._fresh_at < FORGET_S
-
     def _heard_about_us(self, block: Block, now: float) -> None:
-        self._fresh_at = now
+        self.told += 1
         self.remote_lost = block.lost
         self.remote_loss_pct = block.fraction * 100 / 256
         self.remote_jitter_ms = block.jitter * 1000 / self.clock

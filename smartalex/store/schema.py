@@ -99,6 +99,7 @@ call = Table(
     Column("rtp", JSON),
     Column("attestation", String, nullable=False, server_default=""),
     Column("secured", String, nullable=False, server_default=""),
+    *(Column(name, Float) for name in ("mos_min", "mos_mean", "remote_mos_min", "remote_mos_mean")),
 )  # fmt: skip
 
 call_event = Table(

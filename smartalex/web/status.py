@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from twisted.internet.interfaces import IReactorTime
@@ -15,7 +16,7 @@ from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
-from smartalex.counters import Counters
+from smartalex.counters import Counters, Histogram
 
 IDLE_S = 30
 
@@ -32,10 +33,11 @@ class Counted(Collector):
     def collect(self) -> Iterator[Metric]:
         families: dict[str, CounterMetricFamily] = {}
         for (name, label), total in sorted(self._counters.values.items()):
-            metric = "smartalex_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
+            metric = _metric(name)
             family = families.setdefault(metric, CounterMetricFamily(metric, f"Counted events: {name}", labels=["label"]))
             family.add_metric([label], total)
         yield from families.values()
+        yield from self._histograms()
         for name, value in self._gauges().items():
             if isinstance(value, Mapping):
                 gauge = GaugeMetricFamily(f"smartalex_{name}", name.replace("_", " "), labels=["label"])
@@ -44,6 +46,23 @@ class Counted(Collector):
                 yield gauge
             else:
                 yield GaugeMetricFamily(f"smartalex_{name}", name.replace("_", " "), value=value)
+
+    def _histograms(self) -> Iterator[Metric]:
+        families: dict[str, HistogramMetricFamily] = {}
+        for (name, label), histogram in sorted(self._counters.histograms.items(), key=lambda item: item[0]):
+            metric = _metric(name)
+            family = families.setdefault(metric, HistogramMetricFamily(metric, f"Distribution of {name}", labels=["label"]))
+            family.add_metric([label], _cumulative(histogram), histogram.sum)
+        yield from families.values()
+
+
+def _metric(name: str) -> str:
+    return "smartalex_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
+
+
+def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+    counts = accumulate(histogram.counts)
+    return [(str(bound), count) for bound, count in zip((*histogram.bounds, "+Inf"), counts, strict=True)]
 
 
 class _Folder(Resource):

@@ -4,7 +4,7 @@ from unittest import TestCase
 
 import attrs
 
-from smartalex.rtp.reports import FORGET_S, RtcpSession
+from smartalex.rtp.reports import RtcpSession
 from smartalex.rtp.rtcp import Block, Compound, Report, SenderInfo, parse
 from smartalex.rtp.source import Source
 from smartalex.rtp.xr import Metrics
@@ -87,11 +87,6 @@ class TwoPeers(TestCase):
             told.append(len(self.said(source).reports[0].blocks))
         told.append(len(self.said(Source(8, 1)).reports[0].blocks))
         self.assertEqual(told, [1, 0, 1, 1])
-
-    def test_old_reports_tell_nothing_of_now(self) -> None:
-        self.assertFalse(self.ours.fresh(0.0))
-        self.ours.received(Compound((Report(2, None, (Block(1, 0, 0, 0, 0),)),)), 100.0)
-        self.assertEqual((self.ours.fresh(100.0 + FORGET_S - 1), self.ours.fresh(100.0 + FORGET_S)), (True, False))
 
     def test_a_bye_is_noted_until_the_peer_is_back(self) -> None:
         self.ours.received(read(self.theirs.report(1.0, None, SENT, bye=True)), 1.0)

@@ -21,4 +21,6 @@ def upgrade() -> None:
         table.add_column(sa.Column("record", sa.Boolean(), nullable=False, server_default=sa.false()))
     with op.batch_alter_table("call") as table:
         table.add_column(sa.Column("secured", sa.String(), nullable=False, server_default=""))
+        for name in ("mos_min", "mos_mean", "remote_mos_min", "remote_mos_mean"):
+            table.add_column(sa.Column(name, sa.Float()))
     op.execute(trunk.update().values(codecs=[]))
