@@ -107,12 +107,8 @@ class CallMedia:
         sending = agreed.direction in ("sendrecv", "sendonly") and not self._muted
         return MediaParams(
             agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms, sending,
-<<<<<<< main
             agreed.parameters, agreed.dtmf_clock, agreed.noise_payload_type, _wanted(agreed.secured),
             agreed.mux, agreed.control,
-=======
-            agreed.parameters, agreed.dtmf_clock, agreed.noise_payload_type, _wanted(agreed.secured), agreed.mux,
->>>>>>> local
         )  # fmt: skip
 
     def _security_for(self, offer: SessionDescription) -> crypto.Security:
