@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from smartalex.interfaces import ICodec
 from smartalex.media.conceal import Concealer
 from smartalex.media.frame import FRAME_MS
@@ -16,6 +18,10 @@ HASTY_MS = 40
 """So much too deep, and the match need not be good."""
 
 
+RECOVERED_MS = 60
+"""What a codec may restore by itself; the packet after the gap often holds the one before it once more."""
+
+
 class Hearing:
     """Sans-IO: `push` what the receiver lets through, `hear` one frame at `codec.rate` each 20 ms.
 
@@ -23,8 +29,8 @@ class Hearing:
     """
 
     __slots__ = (
-        "_codec", "_concealer", "_last", "_noise", "_noise_at", "_per_unit", "_rest", "_silence", "_size", "concealed", "jitter",
-        "longer_ms", "shorter_ms",
+        "_codec", "_concealer", "_last", "_noise", "_noise_at", "_per_unit", "_recover", "_rest", "_silence", "_size",
+        "concealed", "jitter", "longer_ms", "shorter_ms",
     )  # fmt: skip
 
     def __init__(self, codec: ICodec) -> None:
@@ -40,6 +46,7 @@ class Hearing:
         self._per_unit = 2 * codec.rate / codec.clock  # octets of PCM for one unit of the RTP clock
         self._silence = self._last = bytes(self._size)
         self._concealer = Concealer(codec.rate)
+        self._recover: Callable[[int, bytes], bytes] | None = getattr(codec, "recover", None)
         before = self.jitter
         self.jitter = JitterBuffer(codec.clock)
         self.jitter.late, self.jitter.waits, self.jitter.duplicates = before.late, before.waits, before.duplicates
@@ -111,6 +118,10 @@ class Hearing:
             jitter.dry += int(wanted / self._per_unit)
             return self._stand_in(wanted)
         size = int(gap * self._per_unit) & ~1
+        if self._recover is not None and 0 < size <= RECOVERED_MS * self._codec.rate // 500 and not self._noise:
+            following = jitter.following
+            jitter.passed(gap)
+            return self._concealer.good(self._recover(size, following))
         if size <= wanted:
             jitter.passed(gap)
             return self._stand_in(size)

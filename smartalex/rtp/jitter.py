@@ -186,6 +186,11 @@ class JitterBuffer:
             return 0
         return missing - self.dry
 
+    @property
+    def following(self) -> bytes:
+        """The packet after the gap."""
+        return self._packets[min(self._packets)]
+
     def passed(self, units: int) -> None:
         """So much of a gap was concealed."""
         self._hole(self._next + self.dry + units)

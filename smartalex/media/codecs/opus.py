@@ -112,8 +112,10 @@ class Opus:
         return self._decoded(payload, len(self._heard) // 2, False) if payload else b""
 
     def recover(self, size: int, following: bytes | None = None) -> bytes:
-        """`size` bytes of PCM, a multiple of 2.5 ms, for a lost packet; `following` is the next one, if it is there already."""
-        return self._decoded(following, size // 2, following is not None)
+        """`size` bytes of PCM for lost packets; `following` is the next one, if it is there already."""
+        step = self.rate // 400
+        made = self._decoded(following, -(-size // 2 // step) * step, following is not None)
+        return made[len(made) - size :].rjust(size, b"\0")
 
     def _decoded(self, payload: bytes | None, samples: int, correcting: bool) -> bytes:
         size = self._lib.opus_decode(self._decoder, payload, len(payload or b""), self._heard, samples, correcting)
