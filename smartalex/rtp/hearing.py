@@ -25,17 +25,19 @@ RECOVERED_MS = 60
 class Hearing:
     """Sans-IO: `push` what the receiver lets through, `hear` one frame at `codec.rate` each 20 ms.
 
-    `concealed` frames held something made up; `longer_ms` and `shorter_ms` is what was put in and taken out to change the depth.
+    `concealed` frames held something made up, `concealed_ms` of it; `longer_ms` and `shorter_ms` is what was put in and taken
+    out to change the depth.
     """
 
     __slots__ = (
         "_codec", "_concealer", "_last", "_noise", "_noise_at", "_per_unit", "_recover", "_rest", "_silence", "_size",
-        "concealed", "jitter", "longer_ms", "shorter_ms",
+        "concealed", "concealed_ms", "jitter", "longer_ms", "shorter_ms",
     )  # fmt: skip
 
     def __init__(self, codec: ICodec) -> None:
         self.jitter = JitterBuffer(codec.clock)
         self.concealed = 0
+        self.concealed_ms = 0.0
         self.longer_ms = self.shorter_ms = 0.0
         self.change(codec)
 
@@ -88,7 +90,7 @@ class Hearing:
 
     def _filled(self, pcm: bytes) -> tuple[bytes, int]:
         """A whole frame, whatever it takes; what is left is for the next one."""
-        jitter, size, flags = self.jitter, self._size, 0
+        jitter, size, flags, made_up = self.jitter, self._size, 0, 0
         while len(pcm) < size:
             payload = jitter.take()
             if payload is not None:
@@ -100,6 +102,7 @@ class Hearing:
                 if gap:
                     made, flags = self._made_up(gap, size - len(pcm)), flags | CONCEALED
                     pcm += made
+                    made_up += len(made)
         if jitter.pending and not flags:
             pcm = self._scaled(pcm)
         frame, self._rest = pcm[:size], pcm[size:]
@@ -109,6 +112,7 @@ class Hearing:
             if jitter.dry and (self._noise or self._concealer.silent):
                 return frame, NOTHING
             self.concealed += 1
+            self.concealed_ms += made_up * 500 / self._codec.rate
         return frame, flags
 
     def _made_up(self, gap: int, wanted: int) -> bytes:

@@ -45,20 +45,21 @@ class Sample:
 
 @attrs.frozen
 class Heard:
-    """Of packets: how many there should have been, how many of them were not heard, in how many runs; frames made up."""
+    """Of packets: how many there should have been, how many of them did not come in time, in how many runs; how many were
+    too late for their turn; and how much was made up in place of any of them."""
 
     packets: int = 0
     missed: int = 0
     runs: int = 0
-    concealed: int = 0
     late: int = 0
+    concealed_ms: float = 0.0
 
     def __sub__(self, before: Heard) -> Heard:
         return Heard(*(a - b for a, b in zip(attrs.astuple(self), attrs.astuple(before), strict=True)))
 
     def loss_pct(self, packet_ms: int) -> float:
         """What was made up counts where packets came late; where nothing was lost or late it was a pause."""
-        concealed = self.concealed * FRAME_MS / packet_ms if self.late or self.missed else 0.0
+        concealed = self.concealed_ms / packet_ms if self.late or self.missed else 0.0
         return min(100.0, 100 * max(self.missed, concealed) / self.packets) if self.packets > 0 else 0.0
 
     @property
@@ -70,7 +71,7 @@ def heard(leg: Leg, source: Source) -> Heard:
     """Of this source, so far; the last packets are not counted yet, they may still come."""
     source.settle()
     bursts, hearing = source.bursts, leg.hearing
-    return Heard(bursts.heard + bursts.lost, bursts.lost, bursts.runs, hearing.concealed, hearing.jitter.late)
+    return Heard(bursts.heard + bursts.lost, bursts.lost, bursts.runs, hearing.jitter.late, hearing.concealed_ms)
 
 
 def packet_ms(leg: Leg) -> int:
@@ -148,7 +149,7 @@ class Monitor:
     def _ours(self, source: Source) -> Ours:
         leg, so_far = self._leg, heard(self._leg, source)
         if source is not self._source:  # what was made up, and what came late, is counted over the leg's life
-            self._before = Heard(concealed=self._before.concealed, late=self._before.late)
+            self._before = Heard(late=self._before.late, concealed_ms=self._before.concealed_ms)
             self._source = source
         since, self._before = so_far - self._before, so_far
         if since.packets <= 0:
