@@ -36,6 +36,18 @@ class Mistakes(TestCase):
     def test_a_misspelt_section(self) -> None:
         self.assertIn("FILE:1: spi: there is no such section; did you mean 'sip'?", self.wrong("[spi]\nport = 1\n"))
 
+    def test_what_no_plugin_provides(self) -> None:
+        for line, wanted in (
+            (
+                '[speech]\ndetector = "sonar"',
+                "no IVoiceDetectorFactory provider is named 'sonar'; installed are: energy, silero, webrtc",
+            ),
+            ('[speech]\ndetector = "silero"', "speech.detector: must name what can be used; "),
+            ('[recordings]\nsink = "wav"', "write where to, as in wav:folder=/srv/recordings"),
+            ('[recordings]\nsink = "tape"', "no IRecordingSink provider is named 'tape'"),
+        ):
+            self.assertIn(wanted, self.wrong(line))
+
     def test_a_wrong_value_names_an_example(self) -> None:
         text = self.wrong('[sip]\nport = "many"\n')
         self.assertTrue(text.startswith("FILE:2: sip.port: "), text)

@@ -44,7 +44,7 @@ def listen(call: Listener, leg: Leg, trunk: Trunk, counters: ICounters, recordin
         _filter(leg, trunk.noise_suppression, lambda why: _lost(record, counters, why))
     if trunk.record and recordings is not None:
         tape = recordings.recorder.record(recordings.sink, record.id, leg.rate)
-        tape.on_opened = lambda name: record.append("recording", {"to": name})
+        tape.on_opened = lambda name: record.append("recorded", {"to": name})
         tape.on_closed = lambda seconds, error: _recorded(record, counters, seconds, error)
         leg.record(tape)
 
@@ -69,4 +69,4 @@ def _recorded(record: CallRecord, counters: ICounters, seconds: float, error: st
     if error:
         counters.count("calls.recording_failed")
         log.error("the recording of call {call} ended after {seconds} s: {error}", call=record.id, seconds=seconds, error=error)
-    record.append("recording", {"seconds": seconds, **({"failed": error[:200]} if error else {})})
+    record.append("recorded", {"seconds": seconds, **({"failed": error[:200]} if error else {})})

@@ -295,7 +295,7 @@ class Exchange:
         self.run(1)
         faults += [f"timer {call}" for call in self.network.clock.getDelayedCalls()]
         for number, row in enumerate(self.rows()):
-            story = [kind for kind in row["story"] if kind not in ("sip", "recording")]  # which may come after the end
+            story = [kind for kind in row["story"] if kind not in ("sip", "recorded")]  # which may come after the end
             if story[0] != "invite" or story[-1] != "end" or story.count("end") != 1 or story.count("invite") != 1:
                 faults.append(f"call {number}: {story}")
         numbers: dict[str, int] = {}

@@ -139,7 +139,7 @@ class Taped(Case):
         self.recorder.stop()
         for call in self.told:
             call()
-        return [dict(event.data) for event in exchange.events if event.kind == "recording"]
+        return [dict(event.data) for event in exchange.events if event.kind == "recorded"]
 
     def test_a_call_of_a_trunk_that_records_is_in_a_file(self) -> None:
         folder = tempfile.TemporaryDirectory()
