@@ -51,4 +51,5 @@ class Canceller:
     def _halves(self, frame: bytes) -> tuple[AudioFrame, AudioFrame]:
         middle, samples = len(frame) // 2, len(frame) // 4
         halves = frame[:middle], frame[middle:]
-        return tuple(AudioFrame(bytearray(half), self._rate, 1, samples) for half in halves)  # type: ignore[return-value]
+        near, far = (AudioFrame(bytearray(half), self._rate, 1, samples) for half in halves)
+        return near, far

@@ -39,12 +39,12 @@ class Baresip:
     """`events` are what it told so far: CALL_ESTABLISHED, CALL_CLOSED, ...; it registers every `register_s`, 0 never.
 
     `said` is at `rate`, and so is what it `heard`; it asks for packets of `ptime_ms`.
-    `mediaenc` is "srtp" (offered), "srtp-mand" or "dtls_srtp".
+    `mediaenc` is "srtp" (offered), "srtp-mand" or "dtls_srtp"; `mux` offers RTCP on RTP's port.
     """
 
     def __init__(
         self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None, register_s: int = 0,
-        *, codecs: str = "PCMU,PCMA", rate: int = voice.RATE, ptime_ms: int = 20, mediaenc: str = "",
+        *, codecs: str = "PCMU,PCMA", rate: int = voice.RATE, ptime_ms: int = 20, mediaenc: str = "", mux: bool = False,
     ) -> None:  # fmt: skip
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-baresip-"))
         self.events: list[dict[str, Any]] = []
@@ -53,6 +53,7 @@ class Baresip:
         voice.write(self.folder / "caller.wav", np.zeros(60 * rate) if said is None else said, rate)
         config = CONFIG.format(address=ADDRESS, rate=rate, sip=free_port(ADDRESS), control=control, folder=self.folder,
                                certificate=platform.state / "tls.crt")  # fmt: skip
+        config += f"rtcp_mux {'yes' if mux else 'no'}\n"
         (self.folder / "config").write_text(config + "".join(f"module {name}.so\n" for name in MODULES))
         port = platform.tls if transport == "tls" else platform.sip
         account = f"<sip:{platform.username}@127.0.0.1:{port};transport={transport}>;regint={register_s}"

@@ -44,8 +44,8 @@ class Secured(TestCase):
     def tearDownClass(cls) -> None:
         cls.platform.remove()
 
-    def telephone(self, mediaenc: str, transport: str = "udp", said: np.ndarray | None = None) -> Baresip:
-        telephone = Baresip(self.platform, transport, said, codecs="PCMU", mediaenc=mediaenc)
+    def telephone(self, mediaenc: str, transport: str = "udp", said: np.ndarray | None = None, *, mux: bool = False) -> Baresip:
+        telephone = Baresip(self.platform, transport, said, codecs="PCMU", mediaenc=mediaenc, mux=mux)
         self.addCleanup(telephone.close)
         return telephone
 
@@ -104,12 +104,30 @@ class Secured(TestCase):
             print(f"{mediaenc} over {transport}: {row['secured']}, correlation {likeness:.3f}, delay {delay_ms:.0f} ms")
             self.assertGreater(likeness, 0.8, mediaenc)
             self.assertEqual((row["disposition"], row["secured"][: len(secured)]), ("completed", secured))
-            self.assertEqual(row["rtp"]["replayed"], 0)
+            self.assertEqual((row["rtp"]["forged"], row["rtp"]["replayed"]), (0, 0))
             wire = self.payloads(capture)
             audio = [data for data in wire if data[:1] == b"\x80" and data[1] & 0x7F == 0]
             self.assertGreater(len(audio), 250)
             self.assertFalse([data for data in wire if any(frame in data for frame in frames)], "plain audio on the wire")
             self.assertLessEqual({len(data) for data in audio}, {12 + FRAME + tag for tag in (4, 10, 16)})
+
+    def test_reports_are_secured_by_whatever_port_they_go(self) -> None:
+        self.policy("optional")
+        for mediaenc in ("", "srtp", "dtls_srtp"):
+            for mux in (False, True):
+                telephone = self.telephone(mediaenc, mux=mux)
+                telephone.dial("echo")
+                telephone.wait("CALL_ESTABLISHED")
+                time.sleep(13)
+                telephone.command("hangup")
+                telephone.wait("CALL_CLOSED")
+                rtp = self.newest()["rtp"]
+                told = [event for event in telephone.events if event.get("type") == "CALL_RTCP"]
+                what = (mediaenc, mux, rtp["forged"], rtp["malformed"], rtp["strangers"], rtp["remote_jitter_ms"], len(told))
+                print("RTCP", what)
+                self.assertEqual((rtp["forged"], rtp["replayed"]), (0, 0), what)
+                self.assertIsNotNone(rtp["remote_jitter_ms"], what)
+                self.assertTrue(told, what)
 
     def test_in_clear_the_same_look_finds_it(self) -> None:
         """So that the test above means something."""
