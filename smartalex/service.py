@@ -110,7 +110,9 @@ class SmartAlexService(Service):
         """Open the state, settle the records of the last run, bind the ports; raises SystemExit with one sentence."""
         try:
             self.state: State = open_state(self.config)
-            self._writer = JournalWriter(self.state.journal, self.state.repository, self._defer, self.reactor, self.counters)
+            self._writer = JournalWriter(
+                self.state.journal, self.state.repository.records, self._defer, self.reactor, self.counters
+            )
             cut = self._writer.replay(time.time())
             self._build()
             self._listen()
@@ -136,7 +138,7 @@ class SmartAlexService(Service):
         options = CallOptions(
             sip.answer_limit_s, sip.refer_timeout_s, sip.ring_limit_s, config.rtp.media_timeout_s, messages, config.rtp.codecs
         )
-        box = MessageBox(state.messages, state.repository, self._defer, time.time)
+        box = MessageBox(state.messages, state.repository.records, self._defer, time.time)
         self.timers = TimerQueue(self.reactor)
         clock = cast(IReactorTime, self.timers)  # as much of one as calls need
         self._load_filters(tenancy)

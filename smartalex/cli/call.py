@@ -128,7 +128,7 @@ class Placing:
         options = PhoneOptions(given["codecs"] or registry.USUAL, plans, given["record"] or "")
         self.phone = Phone(reactor, options, self._show)
         local = aimed.local
-        self.transcript = Transcript(reactor, local.repository, self._heard) if local is not None else None
+        self.transcript = Transcript(reactor, local.repository.records, self._heard) if local is not None else None
 
     async def place(self, wanted: Sequence[tuple[str, str]]) -> int:
         """The exit status."""

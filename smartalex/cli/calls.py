@@ -30,7 +30,7 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    rows = opened(state, config).repository.calls(limit, refused=refused)
+    rows = opened(state, config).repository.records.calls(limit, refused=refused)
     if as_json:
         for row in rows:
             show_json(row)
@@ -56,7 +56,7 @@ def show(call_id: str, *, state: str | None, config: str | None, as_json: bool) 
 
     ID may be its beginning, or the SIP Call-ID.
     """
-    found = opened(state, config).repository.call(call_id)
+    found = opened(state, config).repository.records.call(call_id)
     if found is None:
         raise click.ClickException(f"no call begins with {call_id!r}; list them with: smartalex calls")
     if as_json:

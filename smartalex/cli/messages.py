@@ -17,7 +17,7 @@ def command(state: str | None, config: str | None, as_json: bool) -> None:
     \b
       smartalex messages
     """
-    rows = opened(state, config).repository.messages()
+    rows = opened(state, config).repository.records.messages()
     if as_json:
         for row in rows:
             show_json(row)

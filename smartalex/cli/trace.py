@@ -48,7 +48,7 @@ def trace(call_id: str, *, messages: bool, file: BinaryIO | None, state: str | N
 
 
 def _found(prefix: str, state: str | None, config: str | None) -> tuple[str, Trace]:
-    call = opened(state, config).repository.trace(prefix)
+    call = opened(state, config).repository.records.trace(prefix)
     if call is None:
         raise click.ClickException(f"no call begins with {prefix!r}; list them with: smartalex calls")
     if call["trace"] is None:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 
-from smartalex.store.repository import Repository
+from smartalex.store.records import Records
 
 POLL_S = 0.25
 GRACE_S = 3.0
@@ -20,11 +20,11 @@ GRACE_S = 3.0
 class Transcript:
     """`show(role, text)` gets each line as the record does; `lines` keeps them as {role, text}."""
 
-    def __init__(self, reactor: Any, repository: Repository, show: Callable[[str, str], None]) -> None:
+    def __init__(self, reactor: Any, records: Records, show: Callable[[str, str], None]) -> None:
         self.record = ""
         self.lines: list[dict[str, str]] = []
         self._reactor = reactor
-        self._repository = repository
+        self._records = records
         self._show = show
         self._since = time.time() - 5
         self._seq = -1
@@ -53,7 +53,7 @@ class Transcript:
         if not call_id:
             return None
         looking = deferToThreadPool(
-            self._reactor, self._reactor.getThreadPool(), self._repository.story_since, call_id, self._since, self._seq
+            self._reactor, self._reactor.getThreadPool(), self._records.story_since, call_id, self._since, self._seq
         )
         return looking.addCallbacks(self._found, lambda failure: None)  # a database that is busy now is asked again
 

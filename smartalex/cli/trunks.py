@@ -48,7 +48,7 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
     else:
         for line in columns([HEAD, *(_cells(row) for row in rows)]):
             click.echo(line)
-        for name in sorted(here.repository.keys_in_clear() & {row["trunk"] for row in rows}):
+        for name in sorted(here.repository.records.keys_in_clear() & {row["trunk"] for row in rows}):
             click.echo(f"! {name}: the SRTP keys of its calls went over UDP or TCP, where they can be read; let it call over TLS")
 
 
@@ -67,7 +67,7 @@ class Seen:
 
 def _seen(here: State) -> Callable[[Trunk], Seen]:
     now, known, registered = time.time(), health(here.folder), registrations(here.folder)
-    busy = here.repository.in_progress() if running(here.folder) else {}
+    busy = here.repository.records.in_progress() if running(here.folder) else {}
     bindings = here.repository.bindings()
     return lambda trunk: Seen(
         busy.get(trunk.name, 0),
@@ -80,7 +80,7 @@ def _seen(here: State) -> Callable[[Trunk], Seen]:
 def described(trunk: Trunk, tenancy: Tenancy, seen: Seen | None = None) -> dict[str, Any]:
     """A trunk as --json shows it."""
     row = attrs.asdict(trunk, filter=attrs.filters.exclude("id", "workspace_id", "name", "active"))
-    numbers = [did.number for did in tenancy.dids if did.trunk_id == trunk.id]
+    numbers = [did.number for did in tenancy.routes_of(trunk.id)]
     state = "active" if trunk.active else "suspended"
     return {"trunk": trunk.name, "state": state, **row, **attrs.asdict(seen or Seen()), "dids": numbers}
 
@@ -258,7 +258,7 @@ def remove(name: str, state: str | None, config: str | None, as_json: bool) -> N
     here = opened(state, config)
     tenancy = here.repository.tenancy()
     trunk = trunk_named(tenancy, name)
-    numbers = [did.number for did in tenancy.dids if did.trunk_id == trunk.id]
+    numbers = [did.number for did in tenancy.routes_of(trunk.id)]
     here.repository.remove_trunk(trunk)
     settle(here)
     if as_json:

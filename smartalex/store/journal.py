@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from smartalex.interfaces import CallEvent, ICounters, IRecordSink
 from smartalex.store.engine import to_json
-from smartalex.store.repository import Repository
+from smartalex.store.records import Records
 
 FLUSH_S = 0.1
 BATCH = 2000
@@ -89,7 +89,7 @@ class JournalWriter:
     """Moves events to the database, `FLUSH_S` after the first of a batch; while it fails they wait on disk and here."""
 
     journal: Journal
-    repository: Repository
+    records: Records
     defer: Defer  # runs a function in the store's thread pool
     clock: IReactorTime
     counters: ICounters
@@ -105,8 +105,8 @@ class JournalWriter:
         """At start, before any call: apply what was left, mark what was cut; returns how many were cut."""
         events = self.journal.leftovers()
         for start in range(0, len(events), BATCH):
-            self.repository.apply(events[start : start + BATCH])
-        cut = self.repository.interrupt_open_calls(now)
+            self.records.apply(events[start : start + BATCH])
+        cut = self.records.interrupt_open_calls(now)
         self.journal.start()
         self.journal.wake = self._wake
         return cut
@@ -121,7 +121,7 @@ class JournalWriter:
         if not batch:
             return
         self._busy = Deferred()
-        self.defer(self.repository.apply, batch).addCallbacks(self._written, self._failed, callbackArgs=(len(batch),))
+        self.defer(self.records.apply, batch).addCallbacks(self._written, self._failed, callbackArgs=(len(batch),))
 
     def _written(self, _: Any, count: int) -> None:
         del self.journal.pending[:count]
@@ -164,4 +164,4 @@ class JournalWriter:
         if not pending:
             self.journal.close()
             return None
-        return self.defer(self.repository.apply, pending).addErrback(lambda _: None).addCallback(lambda _: self.journal.close())
+        return self.defer(self.records.apply, pending).addErrback(lambda _: None).addCallback(lambda _: self.journal.close())

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from smartalex.interfaces import IMessageBox, IMessageWriter
 from smartalex.media.wav import WavWriter
-from smartalex.store.repository import Repository
+from smartalex.store.records import Records
 
 Defer = Callable[..., Deferred[Any]]
 BLOCK = 16_000
@@ -22,9 +22,9 @@ BLOCK = 16_000
 class MessageBox:
     """`defer` runs a function in the store's threads; `wall` gives Unix seconds."""
 
-    def __init__(self, folder: Path, repository: Repository, defer: Defer, wall: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, records: Records, defer: Defer, wall: Callable[[], float]) -> None:
         self.folder = folder
-        self.repository = repository
+        self.records = records
         self.defer = defer
         self.wall = wall
 
@@ -79,7 +79,7 @@ class MessageWriter:
     def _store(self, row: dict[str, Any]) -> None:
         if self._wav is not None:
             self._wav.close()
-        self._box.repository.add_message(row)
+        self._box.records.add_message(row)
 
     def _remove(self) -> None:
         if self._wav is not None:

@@ -1,4 +1,4 @@
-"""Everything that reads or writes the database.  Synchronous: callers go through a thread pool."""
+"""What tenants own, in the database.  Synchronous: callers go through a thread pool."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ from sqlalchemy.engine import Connection
 from twisted.logger import Logger
 
 from smartalex.errors import LocalError
-from smartalex.interfaces import CallEvent, ISecretStore
+from smartalex.interfaces import ISecretStore
 from smartalex.sip.digest import Secret
 from smartalex.store import credentials, schema
+from smartalex.store.records import Records, storable
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory, Extension
-from smartalex.tenants.trunk import IN_CLEAR, Trunk
+from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy, Workspace
-
-_UNKNOWN = {c.name: None if c.nullable else "" for c in schema.call.columns if not c.primary_key}
-"""A call's row of which nothing is known yet."""
-
-TRACE = "sip"
-"""The kind of event that holds a call's SIP messages: long, and read only by `trace`."""
 
 
 class Repository:
@@ -33,6 +28,7 @@ class Repository:
     def __init__(self, engine: Engine, vault: ISecretStore) -> None:
         self.engine = engine
         self.vault = vault
+        self.records = Records(engine)
 
     # ------------------------------------------------------------------ tenants
 
@@ -71,7 +67,7 @@ class Repository:
             r["id"]: Workspace(r["id"], r["name"], Directory(tuple(extensions.get(r["id"], ())), r["operator"]), r["max_calls"])
             for r in rows["workspace"]
         }
-        dids = tuple(Did(r["number"], r["trunk"], r["agent"]) for r in rows["did"])
+        dids = [Did(r["number"], r["trunk"], r["agent"]) for r in rows["did"]]
         return Tenancy(
             revision, workspaces, {r["id"]: _trunk(r) for r in rows["trunk"]}, dids, {r["id"]: _agent(r) for r in rows["agent"]}
         )
@@ -161,20 +157,6 @@ class Repository:
             )
             self.changed(connection)
 
-    def in_progress(self) -> dict[str, int]:
-        """Calls that have not ended, by trunk name."""
-        table = schema.call
-        query = select(table.c.trunk, func.count()).where(table.c.ended_at.is_(None)).group_by(table.c.trunk)
-        with self.engine.connect() as connection:
-            return {trunk: count for trunk, count in connection.execute(query)}
-
-    def keys_in_clear(self) -> set[str]:
-        """Trunks of which some of the last thousand calls had their SRTP keys in signalling that anybody could read."""
-        last = select(schema.call.c.trunk, schema.call.c.secured).order_by(schema.call.c.started_at.desc()).limit(1000).subquery()
-        query = select(last.c.trunk).where(last.c.secured.endswith(IN_CLEAR)).distinct()
-        with self.engine.connect() as connection:
-            return set(connection.execute(query).scalars())
-
     def _put_register_password(self, trunk: Trunk, password: str | None) -> None:
         if password == "" or not trunk.register:
             credentials.forget_register(self.vault, trunk.id)
@@ -194,7 +176,7 @@ class Repository:
 
     def put_bindings(self, bindings: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Replace those of these trunks, all or nothing."""
-        rows = [{key: _storable(value) for key, value in row.items()} for rows in bindings.values() for row in rows]
+        rows = [{key: storable(value) for key, value in row.items()} for rows in bindings.values() for row in rows]
         with self.engine.begin() as connection:
             connection.execute(delete(schema.binding).where(schema.binding.c.trunk.in_(list(bindings))))
             if rows:
@@ -214,122 +196,8 @@ class Repository:
                 self.log.error("trunk {trunk} has to be given its password again: {error}", trunk=trunk_id, error=error)
         return known
 
-    # ------------------------------------------------------------------ records
-
-    def apply(self, events: Sequence[CallEvent]) -> None:
-        """Write events in one transaction; those written before are passed over."""
-        if not events:
-            return
-        with self.engine.begin() as connection:
-            new = self._new(connection, events)
-            if new:
-                _write(connection, new)
-
-    def _new(self, connection: Connection, events: Sequence[CallEvent]) -> list[CallEvent]:
-        known: dict[str, int] = {}
-        ids = sorted({event.call for event in events})
-        for start in range(0, len(ids), 500):
-            chunk = ids[start : start + 500]
-            table = schema.call_event
-            rows = connection.execute(
-                select(table.c.call, func.max(table.c.seq)).where(table.c.call.in_(chunk)).group_by(table.c.call)
-            )
-            known.update({call: seq for call, seq in rows})
-        new = []
-        for event in events:
-            if event.seq > known.get(event.call, -1):
-                known[event.call] = event.seq
-                new.append(event)
-        return new
-
-    def interrupt_open_calls(self, now: float) -> int:
-        """Mark calls that never ended: the service stopped under them."""
-        with self.engine.begin() as connection:
-            ended = {"ended_at": now, "disposition": "interrupted", "cause": "the service stopped"}
-            return connection.execute(update(schema.call).where(schema.call.c.ended_at.is_(None)).values(ended)).rowcount
-
-    def calls(self, limit: int = 50, *, refused: bool = False) -> list[dict[str, Any]]:
-        """Newest first."""
-        query = select(schema.call).order_by(schema.call.c.started_at.desc(), schema.call.c.id.desc()).limit(limit)
-        if refused:
-            query = query.where(schema.call.c.disposition == "refused")
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
-
-    def call(self, prefix: str) -> dict[str, Any] | None:
-        """The call whose id, or SIP Call-ID, this is or begins with; its events under 'events'."""
-        events = schema.call_event
-        with self.engine.connect() as connection:
-            row = _call_row(connection, prefix)
-            if row is None:
-                return None
-            mine = (events.c.call == row["id"]) & (events.c.kind != TRACE)
-            story = connection.execute(select(events).where(mine).order_by(events.c.seq)).mappings()
-            return {**row, "events": [{"at": e["at"], "kind": e["kind"], **e["data"]} for e in story]}
-
-    def trace(self, prefix: str) -> dict[str, Any] | None:
-        """The call as `call` finds it; under 'trace' its SIP messages as they were recorded, or None."""
-        events = schema.call_event
-        with self.engine.connect() as connection:
-            row = _call_row(connection, prefix)
-            if row is None:
-                return None
-            mine = (events.c.call == row["id"]) & (events.c.kind == TRACE)
-            return {**row, "trace": connection.execute(select(events.c.data).where(mine)).scalars().first()}
-
-    def story_since(self, sip_call_id: str, since: float, seq: int) -> list[dict[str, Any]]:
-        """Events beyond number `seq` of a call that began after `since` (Unix seconds), for following it while it lasts."""
-        calls, events = schema.call, schema.call_event
-        mine = select(calls.c.id).where((calls.c.started_at >= since) & (calls.c.sip_call_id == sip_call_id))
-        new = events.c.call.in_(mine) & (events.c.seq > seq) & (events.c.kind != TRACE)
-        query = select(events).where(new).order_by(events.c.seq)
-        with self.engine.connect() as connection:
-            return [
-                {"call": e["call"], "seq": e["seq"], "kind": e["kind"], **e["data"]} for e in connection.execute(query).mappings()
-            ]
-
-    # ------------------------------------------------------------------ messages
-
-    def add_message(self, values: Mapping[str, Any]) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(insert(schema.message).values(**values))
-
-    def messages(self, limit: int = 50) -> list[dict[str, Any]]:
-        with self.engine.connect() as connection:
-            rows = connection.execute(select(schema.message).order_by(schema.message.c.at.desc()).limit(limit)).mappings()
-            return [dict(row) for row in rows]
-
 
 TENANT_TABLES = (schema.workspace, schema.trunk, schema.did, schema.agent, schema.extension)
-
-
-def _call_row(connection: Connection, prefix: str) -> Any:
-    table = schema.call
-    match = table.c.id.startswith(prefix.upper(), autoescape=True) | (table.c.sip_call_id == prefix)
-    return connection.execute(select(table).where(match).order_by(table.c.id.desc()).limit(1)).mappings().first()
-
-
-def _write(connection: Connection, events: Sequence[CallEvent]) -> None:
-    """Every event is a line of its call's story; what they say of one call's row is written at once."""
-    story = [{"call": e.call, "seq": e.seq, "at": e.at, "kind": e.kind, "data": e.data} for e in events]
-    connection.execute(insert(schema.call_event), story)
-    opened: dict[str, dict[str, Any]] = {}
-    changed: dict[str, dict[str, Any]] = {}
-    for event in events:
-        if event.seq == 0:
-            opened[event.call] = {**_UNKNOWN, "id": event.call}
-        row = opened[event.call] if event.call in opened else changed.setdefault(event.call, {})
-        row.update((key, _storable(value)) for key, value in event.fields.items() if key in _UNKNOWN)
-    if opened:
-        connection.execute(insert(schema.call), list(opened.values()))
-    for call, row in changed.items():
-        if row:
-            connection.execute(update(schema.call).where(schema.call.c.id == call).values(**row))
-
-
-def _storable(value: Any) -> Any:
-    """Text that came from header bytes which were no UTF-8 has no place in a database."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _trunk(row: Any) -> Trunk:

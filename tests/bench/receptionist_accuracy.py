@@ -85,7 +85,7 @@ async def one(reactor: Any, platform: Platform, repository: Any, synthesizer: An
     voice, sentence, wanted = case
     voices = {"yes": await render(synthesizer, voice, "yes"), "no": await render(synthesizer, voice, "no"),
               "request": await render(synthesizer, voice, sentence)}  # fmt: skip
-    transcript = Transcript(reactor, repository, lambda role, text: None)
+    transcript = Transcript(reactor, repository.records, lambda role, text: None)
     caller = Caller(reactor, transcript, wanted, voices)
     target = Target(
         Uri("sip", "alex", host="127.0.0.1"), Peer("udp", "127.0.0.1", platform.sip), platform.username, Secret(platform.password)

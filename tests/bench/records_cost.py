@@ -58,10 +58,10 @@ def main(calls: int) -> None:
         batches = [events[start : start + batch] for start in range(0, len(events), batch)]
         print(f"{calls} calls of {EVENTS} events, {batch} events a transaction")
         print(f"journal   {cpu_us(lambda: [journal.record(event) for event in events], calls):8.0f} us CPU per call")
-        print(f"database  {cpu_us(lambda: [repository.apply(each) for each in batches], calls):8.0f} us CPU per call")
+        print(f"database  {cpu_us(lambda: [repository.records.apply(each) for each in batches], calls):8.0f} us CPU per call")
         leftovers: list[CallEvent] = []
         print(f"replay    {cpu_us(lambda: leftovers.extend(journal.leftovers()), calls):8.0f} us CPU per call (reading)")
-        print(f"          {cpu_us(lambda: repository.apply(leftovers), calls):8.0f} us CPU per call (nothing is new)")
+        print(f"          {cpu_us(lambda: repository.records.apply(leftovers), calls):8.0f} us CPU per call (nothing is new)")
 
 
 if __name__ == "__main__":

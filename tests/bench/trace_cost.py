@@ -92,7 +92,7 @@ def stored(folder: Path, made: list[CallEvent], calls: int) -> tuple[float, floa
     empty = (folder / "bench.db").stat().st_size
     batches = [made[start : start + 75] for start in range(0, len(made), 75)]
     written = cpu_us(lambda: [journal.record(event) for event in made], calls)
-    applied = cpu_us(lambda: [repository.apply(batch) for batch in batches], calls)
+    applied = cpu_us(lambda: [repository.records.apply(batch) for batch in batches], calls)
     engine.dispose()
     return written, applied, ((folder / "bench.db").stat().st_size - empty) / calls
 

@@ -28,7 +28,7 @@ class Recorded(Commands):
         for later, do in events:
             self.now += later
             do(record)
-        self.opened().repository.apply(written)
+        self.opened().repository.records.apply(written)
 
     def transferred(self) -> None:
         self.recorded(
@@ -106,17 +106,17 @@ class Following(Recorded):
     def test_only_what_is_new(self) -> None:
         self.transferred()
         repository = self.opened().repository
-        story = repository.story_since("abc@pbx", 1_699_999_990.0, -1)
+        story = repository.records.story_since("abc@pbx", 1_699_999_990.0, -1)
         self.assertEqual([event["kind"] for event in story][:3], ["invite", "answer", "said"])
-        self.assertEqual(repository.story_since("abc@pbx", 1_699_999_990.0, story[-1]["seq"]), [])
-        self.assertEqual(repository.story_since("abc@pbx", 1_700_000_001.0, -1), [])
+        self.assertEqual(repository.records.story_since("abc@pbx", 1_699_999_990.0, story[-1]["seq"]), [])
+        self.assertEqual(repository.records.story_since("abc@pbx", 1_700_000_001.0, -1), [])
 
 
 class Others(Commands):
     def test_messages(self) -> None:
         self.assertEqual(self.output("messages"), "no messages\n")
         row = {"id": "01M", "call": "01C", "at": 1_700_000_000.0, "caller": "+1555", "for_id": "", "for_name": "Sarah"}
-        self.opened().repository.add_message({**row, "duration_ms": 2500, "path": "m.wav"})
+        self.opened().repository.records.add_message({**row, "duration_ms": 2500, "path": "m.wav"})
         self.assertIn("2.5 s", self.output("messages"))
         self.assertEqual(self.line("messages")["for_name"], "Sarah")
 

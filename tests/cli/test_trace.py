@@ -173,7 +173,7 @@ class Command(Recorded):
         self.kept(Trace(CALL))
         shown = json.loads(self.output("calls", "show", "01AAA", "--json"))
         self.assertEqual([event["kind"] for event in shown["events"]], ["invite", "said", "end"])
-        followed = self.opened().repository.story_since("abc@pbx", BEGAN - 1, -1)
+        followed = self.opened().repository.records.story_since("abc@pbx", BEGAN - 1, -1)
         self.assertEqual([(event["kind"], event["seq"]) for event in followed], [("invite", 0), ("said", 1), ("end", 3)])
         packed = Trace(CALL).to_data()["messages"][:20]
         for command in (("calls",), ("calls", "--json"), ("calls", "show", "01AAA")):

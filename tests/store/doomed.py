@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
             journal.record(event)
         print(name, flush=True)
         if number % 7 == 0:
-            repository.apply(journal.pending)
+            repository.records.apply(journal.pending)
             journal.pending.clear()
 
 

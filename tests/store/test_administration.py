@@ -71,11 +71,11 @@ class Trunks(Administration):
         self.repository.put_did(Did("100", "office", "alex"))
         self.repository.remove_trunk(OFFICE)
         tenancy = self.repository.tenancy()
-        self.assertEqual((tenancy.trunks, tenancy.dids, self.repository.credentials()), ({}, (), {}))
+        self.assertEqual((tenancy.trunks, list(tenancy.dids), self.repository.credentials()), ({}, [], {}))
 
     def test_calls_in_progress(self) -> None:
-        self.repository.apply([*call("01A"), *call("01B", end=False), *call("01C", end=False)])
-        self.assertEqual(self.repository.in_progress(), {"acme": 2})
+        self.repository.records.apply([*call("01A"), *call("01B", end=False), *call("01C", end=False)])
+        self.assertEqual(self.repository.records.in_progress(), {"acme": 2})
 
 
 class Dids(Administration):
@@ -83,16 +83,16 @@ class Dids(Administration):
         self.repository.add_trunk(OFFICE, REALM)
         self.repository.put_did(Did("Desk", "office", "alex"))
         self.repository.put_did(Did("desk", "office", "echo"))
-        self.assertEqual(self.repository.tenancy().dids, (Did("desk", "office", "echo"),))
+        self.assertEqual(list(self.repository.tenancy().dids), [Did("desk", "office", "echo")])
         self.repository.remove_did(Did("DESK", "office", "echo"))
-        self.assertEqual(self.repository.tenancy().dids, ())
+        self.assertEqual(list(self.repository.tenancy().dids), [])
 
     def test_an_agent_that_does_not_exist_changes_nothing(self) -> None:
         self.repository.add_trunk(OFFICE, REALM)
         self.repository.put_did(Did("desk", "office", "alex"))
         with self.assertRaises(IntegrityError):
             self.repository.put_did(Did("desk", "office", "nobody"))
-        self.assertEqual(self.repository.tenancy().dids, (Did("desk", "office", "alex"),))
+        self.assertEqual(list(self.repository.tenancy().dids), [Did("desk", "office", "alex")])
 
 
 class Directories(Administration):

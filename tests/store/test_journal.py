@@ -38,7 +38,7 @@ class JournalCase(StoreCase):
         """What a start of the service does; the writer's journal then takes records."""
         journal = Journal(self.lines)
         self.addCleanup(journal.close)
-        writer = JournalWriter(journal, self.repository, self.run_job, self.clock, self.counters)
+        writer = JournalWriter(journal, self.repository.records, self.run_job, self.clock, self.counters)
         self.cut = writer.replay(5000.0)
         return writer
 
@@ -61,7 +61,7 @@ class JournalCase(StoreCase):
         return said
 
     def stored(self) -> dict[str, str]:
-        return {row["id"]: row["disposition"] for row in self.repository.calls(10_000)}
+        return {row["id"]: row["disposition"] for row in self.repository.records.calls(10_000)}
 
     def events(self) -> int:
         with self.repository.engine.connect() as connection:
@@ -127,7 +127,7 @@ class Files(JournalCase):
         first = call("A")[0]
         self.record(writer, [first, CallEvent("A", 1, 1.0, "tool", {}, {"odd": {1}, "error": ValueError("x"), (1, 2): 3})])
         self.clock.advance(FLUSH_S)
-        found = self.repository.call("A")
+        found = self.repository.records.call("A")
         assert found is not None
         self.assertEqual((found["events"][1]["odd"], found["events"][1]["error"]), ("{1}", "x"))
 
@@ -149,20 +149,20 @@ class Replay(JournalCase):
         writer = self.start()
         self.record(writer, call("A") + call("B"))
         self.clock.advance(FLUSH_S)
-        before = self.repository.calls(), self.events()
+        before = self.repository.records.calls(), self.events()
         leftovers = Journal(self.lines).leftovers()
         self.assertEqual(len(leftovers), 6)
-        self.repository.apply(leftovers)
-        self.repository.apply(leftovers)
+        self.repository.records.apply(leftovers)
+        self.repository.records.apply(leftovers)
         self.start()
-        self.assertEqual((self.repository.calls(), self.events()), before)
+        self.assertEqual((self.repository.records.calls(), self.events()), before)
 
     def test_an_interrupted_call_stays_so(self) -> None:
         self.record(self.start(), call("A", end=False))
         self.start()
         self.start()
         self.assertEqual((self.stored(), self.cut), ({"A": "interrupted"}, 0))
-        self.assertEqual(self.repository.calls()[0]["ended_at"], 5000.0)
+        self.assertEqual(self.repository.records.calls()[0]["ended_at"], 5000.0)
 
     def test_files_whose_events_are_stored_are_deleted(self) -> None:
         self.record(self.start(), call("A"))

@@ -19,7 +19,7 @@ class Messages(StoreCase):
         super().setUp()
         self.place = self.folder / "messages"
         self.place.mkdir()
-        self.box = MessageBox(self.place, self.repository, at_once, lambda: 1234.5)
+        self.box = MessageBox(self.place, self.repository.records, at_once, lambda: 1234.5)
 
     def files(self) -> list[Path]:
         return list(self.place.iterdir())
@@ -34,7 +34,7 @@ class Messages(StoreCase):
             writer.write(SECOND[:320])
         writer.write(b"\x01\x00")
         self.assertEqual(self.successResultOf(writer.commit(2000, "sarah", "Sarah Mitchell")), "c1")
-        [row] = self.repository.messages()
+        [row] = self.repository.records.messages()
         wanted = {"id": "c1", "call": "c1", "at": 1234.5, "caller": "+1555", "for_id": "sarah", "for_name": "Sarah Mitchell"}
         self.assertEqual(row, {**wanted, "duration_ms": 2000, "path": str(self.place / "c1.wav")})
         wav = read_wav(row["path"])
@@ -51,21 +51,21 @@ class Messages(StoreCase):
             writer = self.box.open("c1", "")
             writer.write(SECOND * int(seconds * 2))
             writer.abandon()
-            self.assertEqual((self.files(), self.repository.messages()), ([], []), seconds)
+            self.assertEqual((self.files(), self.repository.records.messages()), ([], []), seconds)
 
     def test_a_disk_that_fails_fails_the_commit(self) -> None:
         self.place.rmdir()
         writer = self.box.open("c1", "")
         writer.write(SECOND)
         self.failureResultOf(writer.commit(1000, "", ""), OSError)
-        self.assertEqual(self.repository.messages(), [])
+        self.assertEqual(self.repository.records.messages(), [])
 
     def test_after_a_failure_abandon_is_quiet(self) -> None:
         self.place.rmdir()
         writer = self.box.open("c1", "")
         writer.write(SECOND)
         writer.abandon()
-        self.assertEqual(self.repository.messages(), [])
+        self.assertEqual(self.repository.records.messages(), [])
 
     def test_a_slow_disk_gets_the_pieces_in_order(self) -> None:
         jobs: list[tuple[Deferred[Any], tuple[Any, ...]]] = []

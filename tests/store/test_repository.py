@@ -5,7 +5,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from smartalex.interfaces import CallEvent
 from smartalex.store.demo import AGENTS, seed_demo
-from smartalex.tenants.did import Did, match
+from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.trunk import Trunk
 from tests.store.stores import StoreCase, call
@@ -15,59 +15,61 @@ REFUSED = {"disposition": "refused", "status": 404, "detail": "DID +1 unknown; t
 
 class Records(StoreCase):
     def test_one_call_becomes_one_row_and_its_story(self) -> None:
-        self.repository.apply(call("01AB", caller="+27215550100", codec="PCMU"))
-        [row] = self.repository.calls()
+        self.repository.records.apply(call("01AB", caller="+27215550100", codec="PCMU"))
+        [row] = self.repository.records.calls()
         self.assertEqual(
             (row["id"], row["caller"], row["codec"], row["disposition"]), ("01AB", "+27215550100", "PCMU", "completed")
         )
         self.assertEqual(
             (row["started_at"], row["answered_at"], row["ended_at"], row["duration_s"]), (1000.0, 1001.0, 1009.0, 8.0)
         )
-        shown = self.repository.call("01AB")
+        shown = self.repository.records.call("01AB")
         assert shown is not None
         self.assertEqual([e["kind"] for e in shown["events"]], ["invite", "answer", "end"])
         self.assertEqual(shown["events"][1], {"at": 1001.0, "kind": "answer", "after_ms": 1000})
 
     def test_a_call_is_the_same_however_its_events_are_batched(self) -> None:
         whole, parts = call("A"), call("B")
-        self.repository.apply(whole)
+        self.repository.records.apply(whole)
         for event in parts:
-            self.repository.apply([event])
-        first, second = ({**row, "id": "", "sip_call_id": ""} for row in self.repository.calls())
+            self.repository.records.apply([event])
+        first, second = ({**row, "id": "", "sip_call_id": ""} for row in self.repository.records.calls())
         self.assertEqual(first, second)
 
     def test_calls_mixed_in_one_batch_keep_apart(self) -> None:
         calls = [call(f"C{n}", caller=str(n)) for n in range(50)]
-        self.repository.apply([events[seq] for seq in range(3) for events in calls])
-        self.assertEqual({row["id"]: row["caller"] for row in self.repository.calls(100)}, {f"C{n}": str(n) for n in range(50)})
+        self.repository.records.apply([events[seq] for seq in range(3) for events in calls])
+        self.assertEqual(
+            {row["id"]: row["caller"] for row in self.repository.records.calls(100)}, {f"C{n}": str(n) for n in range(50)}
+        )
 
     def test_an_event_told_twice_in_one_batch_counts_once(self) -> None:
-        self.repository.apply([event for event in call("A") for _ in range(2)])
-        shown = self.repository.call("A")
+        self.repository.records.apply([event for event in call("A") for _ in range(2)])
+        shown = self.repository.records.call("A")
         assert shown is not None
         self.assertEqual(len(shown["events"]), 3)
 
     def test_a_batch_is_all_or_nothing(self) -> None:
         broken = CallEvent("B", 0, 1.0, "invite", {"started_at": object()})
-        self.assertRaises(StatementError, self.repository.apply, [*call("A"), broken])
-        self.assertEqual((self.repository.calls(), self.repository.call("A")), ([], None))
+        self.assertRaises(StatementError, self.repository.records.apply, [*call("A"), broken])
+        self.assertEqual((self.repository.records.calls(), self.repository.records.call("A")), ([], None))
 
     def test_nothing_is_a_batch_too(self) -> None:
-        self.repository.apply([])
-        self.assertEqual(self.repository.calls(), [])
+        self.repository.records.apply([])
+        self.assertEqual(self.repository.records.calls(), [])
 
     def test_a_field_without_a_column_is_only_passed_over(self) -> None:
-        self.repository.apply(call("A", shoe_size=43))
-        self.assertEqual(len(self.repository.calls()), 1)
+        self.repository.records.apply(call("A", shoe_size=43))
+        self.assertEqual(len(self.repository.records.calls()), 1)
 
     def test_the_newest_come_first_and_no_more_than_asked(self) -> None:
         for number in range(5):
-            self.repository.apply(call(f"A{number}", at=1000.0 + number))
-        self.assertEqual([row["id"] for row in self.repository.calls(2)], ["A4", "A3"])
+            self.repository.records.apply(call(f"A{number}", at=1000.0 + number))
+        self.assertEqual([row["id"] for row in self.repository.records.calls(2)], ["A4", "A3"])
 
     def test_the_refused_alone(self) -> None:
-        self.repository.apply([*call("A"), CallEvent("B", 0, 1000.0, "invite", {"started_at": 1000.0, **REFUSED})])
-        [row] = self.repository.calls(refused=True)
+        self.repository.records.apply([*call("A"), CallEvent("B", 0, 1000.0, "invite", {"started_at": 1000.0, **REFUSED})])
+        [row] = self.repository.records.calls(refused=True)
         self.assertEqual((row["id"], row["status"], row["detail"]), ("B", 404, REFUSED["detail"]))
 
     def test_trunks_whose_keys_anybody_could_read(self) -> None:
@@ -75,35 +77,35 @@ class Records(StoreCase):
             ("office", "sdes AES_CM_128_HMAC_SHA1_80, keys in clear"), ("office", "dtls AEAD_AES_256_GCM"),
             ("carrier", "sdes AES_CM_128_HMAC_SHA1_80"), ("desk", ""),
         )):  # fmt: skip
-            self.repository.apply(call(f"A{number}", trunk=trunk, secured=secured))
-        self.assertEqual(self.repository.keys_in_clear(), {"office"})
+            self.repository.records.apply(call(f"A{number}", trunk=trunk, secured=secured))
+        self.assertEqual(self.repository.records.keys_in_clear(), {"office"})
 
     def test_a_call_is_shown_by_the_beginning_of_its_id_or_by_its_sip_call_id(self) -> None:
-        self.repository.apply(call("01ABCD") + call("01ABCE"))
+        self.repository.records.apply(call("01ABCD") + call("01ABCE"))
         for name, found in (("01abcd", "01ABCD"), ("01ABCE", "01ABCE"), ("01ABCD@pbx", "01ABCD"), ("01AB", "01ABCE")):
-            shown = self.repository.call(name)
+            shown = self.repository.records.call(name)
             assert shown is not None
             self.assertEqual(shown["id"], found)
         for name in ("02", "%", "_1ABCD", "01abcd@"):
-            self.assertIsNone(self.repository.call(name), name)
+            self.assertIsNone(self.repository.records.call(name), name)
 
     def test_following_a_call_shows_each_event_once(self) -> None:
         events = call("A")
-        self.repository.apply(events[:2])
-        first = self.repository.story_since("A@pbx", 900.0, -1)
-        self.repository.apply(events)
-        second = self.repository.story_since("A@pbx", 900.0, first[-1]["seq"])
+        self.repository.records.apply(events[:2])
+        first = self.repository.records.story_since("A@pbx", 900.0, -1)
+        self.repository.records.apply(events)
+        second = self.repository.records.story_since("A@pbx", 900.0, first[-1]["seq"])
         self.assertEqual([e["kind"] for e in first + second], ["invite", "answer", "end"])
-        self.assertEqual(self.repository.story_since("A@pbx", 1001.0, -1), [])
+        self.assertEqual(self.repository.records.story_since("A@pbx", 1001.0, -1), [])
 
     def test_calls_the_service_stopped_under_are_marked_and_others_not(self) -> None:
-        self.repository.apply(call("A") + call("B", end=False))
-        self.assertEqual(self.repository.in_progress(), {"acme": 1})
-        self.assertEqual(self.repository.interrupt_open_calls(2000.0), 1)
-        found = {row["id"]: (row["disposition"], row["ended_at"], row["cause"]) for row in self.repository.calls()}
+        self.repository.records.apply(call("A") + call("B", end=False))
+        self.assertEqual(self.repository.records.in_progress(), {"acme": 1})
+        self.assertEqual(self.repository.records.interrupt_open_calls(2000.0), 1)
+        found = {row["id"]: (row["disposition"], row["ended_at"], row["cause"]) for row in self.repository.records.calls()}
         self.assertEqual(found["A"], ("completed", 1009.0, "caller hung up"))
         self.assertEqual(found["B"], ("interrupted", 2000.0, "the service stopped"))
-        self.assertEqual((self.repository.interrupt_open_calls(3000.0), self.repository.in_progress()), (0, {}))
+        self.assertEqual((self.repository.records.interrupt_open_calls(3000.0), self.repository.records.in_progress()), (0, {}))
 
 
 class Tenants(StoreCase):
@@ -116,7 +118,7 @@ class Tenants(StoreCase):
         trunk = tenancy.trunks["acme"]
         self.assertEqual((trunk.name, trunk.username, trunk.auth, trunk.active), ("acme", self.username, "digest", True))
         for number, agent in (("+27215550100", "Alex"), ("ALEX", "Alex"), ("play", "Play"), ("echo", "Echo"), ("cps", "Silent")):
-            found = match(tenancy.dids, number)
+            found = tenancy.routes_of("acme").find(number)
             assert found is not None
             self.assertEqual((found.trunk_id, tenancy.agents[found.agent_id].name), ("acme", agent))
         self.assertEqual(len(tenancy.agents), len(AGENTS))
