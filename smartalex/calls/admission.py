@@ -11,7 +11,6 @@ from collections import Counter
 import attrs
 
 from smartalex.interfaces import AuthAttempt, IAuthenticator
-from smartalex.tenants import did as dids
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
 from smartalex.tenants.trunk import Trunk
@@ -92,10 +91,10 @@ class Admission:
     def _route(self, trunk: Trunk, called: str) -> Decision:
         if not trunk.active:
             return Refused(403, "suspended", f"trunk {trunk.name} is suspended", trunk)
-        mine = [did for did in self.tenancy.dids if did.trunk_id == trunk.id]
-        found = dids.match(mine, called)
+        routes = self.tenancy.routes_of(trunk.id)
+        found = routes.find(called)
         if found is None:
-            return Refused(404, "did", unknown_did(called, trunk, dids.near_miss(mine, called)), trunk)
+            return Refused(404, "did", unknown_did(called, trunk, routes.near(called)), trunk)
         agent = self.tenancy.agents.get(found.agent_id)
         if agent is None:
             return Refused(480, "agent", f"DID {found.number} of trunk {trunk.name} has no agent", trunk)

@@ -7,7 +7,6 @@ import click
 from smartalex.cli.state import columns, json_option, opened, settle, show_json, state_options, unknown
 from smartalex.cli.trunks import trunk_named
 from smartalex.cli.values import Number
-from smartalex.tenants import did as dids
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
 from smartalex.tenants.workspace import Tenancy
@@ -57,7 +56,7 @@ def add(number: str, trunk: str, agent: str, *, state: str | None, config: str |
     tenancy = here.repository.tenancy()
     owner = trunk_named(tenancy, trunk)
     did = Did(number, owner.id, _agent_named(tenancy, agent, owner.workspace_id).id)
-    before = dids.match((d for d in tenancy.dids if d.trunk_id == owner.id), number)
+    before = tenancy.routes_of(owner.id).written(number)
     here.repository.put_did(did)
     settle(here)
     if as_json:

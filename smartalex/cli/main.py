@@ -20,12 +20,25 @@ COMMANDS = {
     "providers": "list the installed plugins",
 }
 
+ALIASES = {
+    "trunk": "trunks",
+    "did": "dids",
+    "extension": "extensions",
+    "agent": "agents",
+    "workspace": "workspaces",
+    "message": "messages",
+    "ban": "bans",
+    "secrets": "secret",
+}
+"""Groups answer to the singular and the plural."""
+
 
 class Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         try:

@@ -1,34 +1,120 @@
-"""DIDs: the called number (or SIP user) that leads to an agent."""
+"""DIDs: the called number (or SIP user) that leads to an agent; the longest that fits counts."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+import string
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import attrs
 
 
 @attrs.frozen
 class Did:
-    """`number` as it stands in the Request-URI's user part, such as '+27215550100' or 'alex'."""
+    """`number` as it stands in the Request-URI's user part, such as '+27215550100' or 'alex'.
+
+    One that ends in a star ("+2721555*") stands for every number that begins so, "*" for whatever no other fits.
+    """
 
     number: str
     trunk_id: str
     agent_id: str
 
 
-def match(dids: Iterable[Did], number: str) -> Did | None:
-    """The Did whose number is exactly `number` (case counts not for names)."""
-    wanted = number.lower()
-    return next((did for did in dids if did.number.lower() == wanted), None)
+class Routes:
+    """The DIDs of one trunk, to be looked up at a cost that does not depend on how many they are.
+
+    They are kept as rows, the arguments of `Did`, and become values when somebody asks: rows of text cost the collector nothing.
+    """
+
+    __slots__ = ("_default", "_exact", "_lengths", "_prefixes")
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]] = ()) -> None:
+        self._exact: dict[str, tuple[Any, ...]] = {}
+        self._prefixes: dict[str, tuple[Any, ...]] = {}
+        self._default: tuple[Any, ...] | None = None
+        for row in rows:
+            number = row[0].lower()
+            if number == "*":
+                self._default = row
+            elif number.endswith("*"):
+                self._prefixes[number[:-1]] = row
+            else:
+                self._exact[number] = row
+        self._lengths = tuple(sorted({len(prefix) for prefix in self._prefixes}, reverse=True))
+
+    def __len__(self) -> int:
+        return len(self._exact) + len(self._prefixes) + (self._default is not None)
+
+    def __iter__(self) -> Iterator[Did]:
+        """Numbers first, then prefixes, then the default."""
+        for rows in (self._exact, self._prefixes):
+            for row in rows.values():
+                yield Did(*row)
+        if self._default is not None:
+            yield Did(*self._default)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Routes) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"<Routes: {len(self)}>"
+
+    def written(self, number: str) -> Did | None:
+        """The Did that is written exactly so, stars included (case counts not for names)."""
+        number = number.lower()
+        row = self._default if number == "*" else self._exact.get(number) or self._prefixes.get(number.removesuffix("*"))
+        return Did(*row) if row is not None and row[0].lower() == number else None
+
+    def find(self, called: str) -> Did | None:
+        """Where a call to this number leads: the number itself before the longest prefix before the default."""
+        number = called.lower()
+        row = self._exact.get(number) or self._longest(number) or self._default
+        return Did(*row) if row is not None else None
+
+    def _longest(self, number: str) -> tuple[Any, ...] | None:
+        for length in self._lengths:
+            row = self._prefixes.get(number[:length])
+            if row is not None and len(number) >= length:
+                return row
+        return None
+
+    def near(self, number: str) -> str | None:
+        """A number of these that is nearly that, or else any, for telling an operator what would have worked."""
+        for candidate in _variants(number.lower()):
+            row = self._exact.get(candidate)
+            if row is not None:
+                return str(row[0])
+        return next((did.number for did in self), None)
 
 
-def near_miss(dids: Iterable[Did], number: str) -> str | None:
-    """The most similar number among `dids`, for telling an operator what was nearly right."""
-    numbers = [did.number for did in dids]
+def routed(dids: Iterable[Did] | Mapping[str, Routes]) -> Mapping[str, Routes]:
+    """By the id of the trunk."""
+    if isinstance(dids, Mapping):
+        return dids
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    for did in dids:
+        rows.setdefault(did.trunk_id, []).append(attrs.astuple(did, recurse=False))
+    return {trunk: Routes(mine) for trunk, mine in rows.items()}
+
+
+DIGITS, LETTERS = "9876543210", string.ascii_lowercase
+LONGEST = 20
+
+
+def _variants(number: str) -> Iterator[str]:
+    """The same digits in another notation; then one character wrong, missing or too many, the last ones first."""
     digits = number.lstrip("+0")
-    for candidate in numbers:
-        if digits and candidate.lstrip("+0") == digits:
-            return candidate
-    found = difflib.get_close_matches(number, numbers, n=1, cutoff=0.6)
-    return found[0] if found else (numbers[0] if numbers else None)
+    if digits:
+        yield from (f"{before}{digits}" for before in ("+", "", "00", "0", "+0", "+00"))
+    if not 0 < len(number) <= LONGEST:
+        return
+    alphabet = DIGITS if number.lstrip("+").isdigit() else LETTERS
+    for at in range(len(number), -1, -1):
+        begin, end = number[:at], number[at:]
+        yield begin + end[1:]
+        yield from (begin + other + end[1:] for other in alphabet)
+        yield from (begin + other + end for other in alphabet)

@@ -88,6 +88,6 @@ class Deciding(TestCase):
         self.assertTrue(self.refused(decide("alex", open=False), 503, "draining").retry_after)
 
     def test_a_trunk_without_dids(self) -> None:
-        lonely = attrs.evolve(TENANCY, dids=())
+        lonely = attrs.evolve(TENANCY, routes=())
         decision = Admission(Says(Verdict("t1")), lonely, 10).decide(ATTEMPT, "alex")
         self.assertEqual(self.refused(decision, 404, "did").detail, "DID alex unknown; trunk acme has no DIDs")

@@ -49,6 +49,12 @@ class Help(TestCase):
                     self.assertTrue(parameter.help, (path, parameter.name))
 
     def test_an_unknown_command(self) -> None:
-        done = CliRunner().invoke(main, ["trunk"])
+        done = CliRunner().invoke(main, ["trunkz"])
         self.assertEqual(done.exit_code, 2)
-        self.assertIn("trunk", done.output)
+        self.assertIn("trunkz", done.output)
+
+    def test_groups_by_the_singular_and_the_plural(self) -> None:
+        for one, many in (("trunk", "trunks"), ("did", "dids"), ("extension", "extensions"), ("secrets", "secret")):
+            said = {name: CliRunner().invoke(main, [name, "--help"]).stdout for name in (one, many)}
+            self.assertEqual(said[one].partition("\n")[2], said[many].partition("\n")[2])
+            self.assertIn(f"main {one} [OPTIONS]", said[one])
