@@ -94,7 +94,7 @@ def _read(data: bytes, at: int) -> Metrics:
     nominal, maximum, absolute = buffer
     return Metrics(
         ssrc, lost, discarded, dense, sparse, burst, gap, round_trip, end_system, _signed(signal), _signed(noise),
-        None if echo == UNKNOWN else echo, gmin, r if r <= 100 else None, _scored(lq), _scored(cq),
+        None if echo >= UNKNOWN else echo, gmin, r if r <= 100 else None, _scored(lq), _scored(cq),
         configuration, nominal, maximum, absolute,
     )  # fmt: skip
 
@@ -108,7 +108,7 @@ def _half(value: int) -> int:
 
 
 def _level(value: int | None) -> int:
-    return UNKNOWN if value is None else max(-127, min(126, value)) & 0xFF
+    return UNKNOWN if value is None else max(-128, min(126, value)) & 0xFF
 
 
 def _signed(octet: int) -> int | None:
