@@ -6,7 +6,9 @@ then the limits of service, workspace and trunk.  The peer learns the status onl
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import attrs
 
@@ -54,6 +56,7 @@ class Admission:
     in_progress: Counter[str] = attrs.field(factory=Counter)
     in_workspace: Counter[str] = attrs.field(factory=Counter)
     open: bool = True
+    wall: Callable[[], float] = time.time
 
     @property
     def busy(self) -> bool:
@@ -75,6 +78,9 @@ class Admission:
         if verdict.challenges:
             return Challenged(tuple(verdict.challenges))
         trunk = self.tenancy.trunks.get(verdict.trunk_id or "")
+        if trunk is not None and trunk.transports and attempt.transport not in trunk.transports:
+            allowed = ", ".join(trunk.transports).upper()
+            return Refused(403, "transport", f"trunk {trunk.name} may call over {allowed}, not {attempt.transport.upper()}")
         if trunk is not None and trunk.client_certificate and trunk.client_certificate.lower() not in attempt.names:
             return Refused(
                 403, "certificate", f"no TLS certificate for {trunk.client_certificate}, as trunk {trunk.name} demands"
@@ -95,11 +101,13 @@ class Admission:
         found = routes.find(called)
         if found is None:
             return Refused(404, "did", unknown_did(called, trunk, routes.near(called)), trunk)
-        agent = self.tenancy.agents.get(found.agent_id)
-        if agent is None:
-            return Refused(480, "agent", f"DID {found.number} of trunk {trunk.name} has no agent", trunk)
         workspace = self.tenancy.workspaces[trunk.workspace_id]
-        return self._limits(trunk, workspace) or Accepted(workspace, trunk, found, agent)
+        open_now = workspace.open_at(found, self.wall())
+        agent = self.tenancy.agents.get(found.agent_id if open_now else found.closed_agent_id)
+        if agent is None:
+            closed = "" if open_now else " outside of its hours"
+            return Refused(480, "agent", f"DID {found.number} of trunk {trunk.name} has no agent{closed}", trunk)
+        return self._limits(trunk, workspace) or Accepted(workspace, trunk, found, workspace.settled(agent))
 
     def _limits(self, trunk: Trunk, workspace: Workspace) -> Refused | None:
         if self.in_progress.total() >= self.max_calls:

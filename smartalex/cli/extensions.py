@@ -99,7 +99,7 @@ def add(
     directory, added, _ = merge(owner.directory, [table.extension(row)], _ids(tenancy), replace=False)
     found = next(e for e in directory.extensions if e.number == number)
     if operator:
-        directory = attrs.evolve(directory, operator=found.id)
+        directory = Directory(directory.extensions, found.id)
     here.repository.put_directory(owner.id, directory)
     settle(here)
     if as_json:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, Integer, String, Table, cast, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 from twisted.logger import Logger
 
 from smartalex.errors import LocalError
 from smartalex.interfaces import ISecretStore
 from smartalex.sip.digest import Secret
-from smartalex.store import credentials, schema
+from smartalex.store import credentials, schema, tenancy
 from smartalex.store.records import Records, storable
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
-from smartalex.tenants.directory import Directory, Extension
+from smartalex.tenants.directory import Directory
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy, Workspace
 
@@ -35,42 +35,25 @@ class Repository:
     def revision(self) -> int:
         """Rises with every change of what tenants own."""
         with self.engine.connect() as connection:
-            return int(connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "revision")).scalar() or 0)
+            return tenancy.revision(connection)
 
-    def changed(self, connection: Connection) -> None:
-        """To be called in the transaction of every such change."""
-        value = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "revision")).scalar()
-        if value is None:
-            connection.execute(insert(schema.meta).values(key="revision", value="1"))
-        else:
-            connection.execute(update(schema.meta).where(schema.meta.c.key == "revision").values(value=str(int(value) + 1)))
+    def changed(self, connection: Connection, kind: str = tenancy.WHOLE, key: str = "") -> None:
+        """To be called in the transaction of every such change, before the change itself.
 
-    def tenancy(self) -> Tenancy:
-        revision = self.revision()
-        with self.engine.connect() as connection:
-            rows = {table.name: connection.execute(select(table)).mappings().all() for table in TENANT_TABLES}
-        extensions: dict[str, list[Extension]] = {}
-        for row in rows["extension"]:
-            extensions.setdefault(row["workspace"], []).append(
-                Extension(
-                    row["id"],
-                    row["number"],
-                    row["name"],
-                    row["kind"],
-                    row["department"],
-                    tuple(row["aliases"]),
-                    row["digit"],
-                    row["pronunciation"],
-                )
-            )
-        workspaces = {
-            r["id"]: Workspace(r["id"], r["name"], Directory(tuple(extensions.get(r["id"], ())), r["operator"]), r["max_calls"])
-            for r in rows["workspace"]
-        }
-        dids = [Did(r["number"], r["trunk"], r["agent"]) for r in rows["did"]]
-        return Tenancy(
-            revision, workspaces, {r["id"]: _trunk(r) for r in rows["trunk"]}, dids, {r["id"]: _agent(r) for r in rows["agent"]}
-        )
+        `kind` says what a running platform has to read anew: "trunk" (with its DIDs), "dids" (of the trunk `key`), "agent",
+        "workspace", "directory" (of the workspace `key`), or everything.
+        """
+        meta, written = schema.meta, schema.tenant_change
+        more = cast(cast(meta.c.value, Integer) + 1, String)
+        if not connection.execute(update(meta).where(meta.c.key == "revision").values(value=more)).rowcount:
+            connection.execute(insert(meta).values(key="revision", value="1"))
+        now = tenancy.revision(connection)
+        connection.execute(insert(written).values(revision=now, kind=kind, key=key))
+        connection.execute(delete(written).where(written.c.revision <= now - CHANGES_KEPT))
+
+    def tenancy(self, known: Tenancy | None = None, pause: Callable[[], None] = tenancy.at_once) -> Tenancy:
+        """The newest picture; with the one that is `known`, only what has changed since is read."""
+        return tenancy.read(self.engine, known, pause)
 
     def credentials(self) -> dict[str, tuple[str, Mapping[str, str]]]:
         """username -> (trunk id, HA1 by algorithm) of every digest trunk whose secret can be read."""
@@ -88,14 +71,14 @@ class Repository:
 
     def trunk_named(self, name: str) -> Trunk | None:
         with self.engine.connect() as connection:
-            row = connection.execute(select(schema.trunk).where(schema.trunk.c.name == name)).mappings().first()
-        return _trunk(row) if row is not None else None
+            row = connection.execute(tenancy.TRUNKS.where(schema.trunk.c.name == name)).first()
+        return tenancy.trunk_of(tuple(row)) if row is not None else None
 
     def rotate(self, trunk: Trunk, realm: str) -> str:
         """A new password for this trunk; the old one stops working when the service notices."""
         password = credentials.issue(self.vault, trunk.id, trunk.username, realm)
         with self.engine.begin() as connection:
-            self.changed(connection)
+            self.changed(connection, "trunk", trunk.id)
         return password
 
     # ------------------------------------------------------------------ administration
@@ -105,8 +88,8 @@ class Repository:
         self._put_register_password(trunk, register_password)
         password = self._issued(trunk, realm) if trunk.digest else None  # before the row: a digest trunk always has its secret
         with self.engine.begin() as connection:
-            connection.execute(insert(schema.trunk).values(**_trunk_row(trunk)))
-            self.changed(connection)
+            self.changed(connection, "trunk", trunk.id)
+            connection.execute(insert(schema.trunk).values(**_row(trunk)))
         return password
 
     def change_trunk(self, old: Trunk, new: Trunk, realm: str, register_password: str | None = None) -> str | None:
@@ -117,8 +100,8 @@ class Repository:
         self._put_register_password(new, register_password)
         password = self._issued(new, realm) if new.digest and (not old.digest or new.username != old.username) else None
         with self.engine.begin() as connection:
-            connection.execute(update(schema.trunk).where(schema.trunk.c.id == old.id).values(**_trunk_row(new)))
-            self.changed(connection)
+            self.changed(connection, "trunk", old.id)
+            connection.execute(update(schema.trunk).where(schema.trunk.c.id == old.id).values(**_row(new)))
         if not new.digest:
             credentials.forget(self.vault, old.id)
         return password
@@ -126,36 +109,74 @@ class Repository:
     def remove_trunk(self, trunk: Trunk) -> None:
         """With its DIDs, its bindings and its secrets; records of its calls stay."""
         with self.engine.begin() as connection:
+            self.changed(connection, "trunk", trunk.id)
             connection.execute(delete(schema.did).where(schema.did.c.trunk == trunk.id))
             connection.execute(delete(schema.binding).where(schema.binding.c.trunk == trunk.id))
             connection.execute(delete(schema.trunk).where(schema.trunk.c.id == trunk.id))
-            self.changed(connection)
         credentials.forget(self.vault, trunk.id)
         credentials.forget_register(self.vault, trunk.id)
 
     def put_did(self, did: Did) -> None:
         """New, or leading to another agent from now on."""
         with self.engine.begin() as connection:
+            self.changed(connection, "dids", did.trunk_id)
             connection.execute(delete(schema.did).where(_same_did(did)))
-            connection.execute(insert(schema.did).values(number=did.number, trunk=did.trunk_id, agent=did.agent_id))
-            self.changed(connection)
+            connection.execute(insert(schema.did).values(**_did_row(did)))
 
     def remove_did(self, did: Did) -> None:
         with self.engine.begin() as connection:
+            self.changed(connection, "dids", did.trunk_id)
             connection.execute(delete(schema.did).where(_same_did(did)))
-            self.changed(connection)
 
     def put_directory(self, workspace_id: str, directory: Directory) -> None:
         """Replace the whole directory of a workspace, all or nothing."""
         rows = [{**attrs.asdict(e), "workspace": workspace_id, "aliases": list(e.aliases)} for e in directory.extensions]
         with self.engine.begin() as connection:
+            self.changed(connection, "directory", workspace_id)
             connection.execute(delete(schema.extension).where(schema.extension.c.workspace == workspace_id))
             if rows:
                 connection.execute(insert(schema.extension), rows)
             connection.execute(
                 update(schema.workspace).where(schema.workspace.c.id == workspace_id).values(operator=directory.operator)
             )
-            self.changed(connection)
+
+    def put_workspace(self, workspace: Workspace) -> None:
+        """New, or with other settings from now on; its directory is `put_directory`'s."""
+        row = attrs.asdict(workspace, filter=attrs.filters.exclude("directory"), recurse=False)
+        row["holidays"] = " ".join(workspace.holidays)
+        self._put(schema.workspace, row, "workspace")
+
+    def remove_workspace(self, workspace_id: str) -> None:
+        """With its trunks and their secrets, DIDs, agents and directory; records of its calls stay."""
+        trunk = schema.trunk
+        with self.engine.begin() as connection:
+            self.changed(connection, "workspace", workspace_id)
+            mine = connection.execute(select(trunk.c.id).where(trunk.c.workspace == workspace_id)).scalars().all()
+            theirs = select(trunk.c.id).where(trunk.c.workspace == workspace_id)
+            connection.execute(delete(schema.did).where(schema.did.c.trunk.in_(theirs)))
+            connection.execute(delete(schema.binding).where(schema.binding.c.trunk.in_(theirs)))
+            for table in (trunk, schema.agent, schema.extension):
+                connection.execute(delete(table).where(table.c.workspace == workspace_id))
+            connection.execute(delete(schema.workspace).where(schema.workspace.c.id == workspace_id))
+        for trunk_id in mine:
+            credentials.forget(self.vault, trunk_id)
+            credentials.forget_register(self.vault, trunk_id)
+
+    def put_agent(self, agent: Agent) -> None:
+        """New, or another from the next call on."""
+        self._put(schema.agent, _row(agent), "agent")
+
+    def remove_agent(self, agent_id: str) -> None:
+        """Raises IntegrityError while a DID leads there."""
+        with self.engine.begin() as connection:
+            self.changed(connection, "agent", agent_id)
+            connection.execute(delete(schema.agent).where(schema.agent.c.id == agent_id))
+
+    def _put(self, table: Table, row: dict[str, Any], kind: str) -> None:
+        with self.engine.begin() as connection:
+            self.changed(connection, kind, row["id"])
+            if not connection.execute(update(table).where(table.c.id == row["id"]).values(**row)).rowcount:
+                connection.execute(insert(table).values(**row))
 
     def _put_register_password(self, trunk: Trunk, password: str | None) -> None:
         if password == "" or not trunk.register:
@@ -197,31 +218,21 @@ class Repository:
         return known
 
 
-TENANT_TABLES = (schema.workspace, schema.trunk, schema.did, schema.agent, schema.extension)
-
-
-def _trunk(row: Any) -> Trunk:
-    return Trunk(
-        row["id"], row["workspace"], row["name"], row["pbx_domain"], row["username"], row["auth"], tuple(row["allowed_sources"]),
-        tuple(row["codecs"]), row["max_calls"], row["active"], row["register"], row["register_user"],
-        row["register_expires_s"], tuple(row["refer_targets"]), row["stir"], row["client_certificate"], row["ptime_ms"],
-        row["srtp"], row["dtmf"], row["noise_suppression"], row["record"],
-    )  # fmt: skip
+CHANGES_KEPT = 1000
+"""Changes that are written down one by one; a platform that missed more reads everything."""
 
 
 def _same_did(did: Did) -> Any:
     return (func.lower(schema.did.c.number) == did.number.lower()) & (schema.did.c.trunk == did.trunk_id)
 
 
-def _trunk_row(trunk: Trunk) -> dict[str, Any]:
-    row = attrs.asdict(trunk)
+def _did_row(did: Did) -> dict[str, Any]:
+    row = attrs.asdict(did)
+    names = {"trunk_id": "trunk", "agent_id": "agent", "closed_agent_id": "closed_agent"}
+    return {**{names.get(key, key): value for key, value in row.items()}, "holidays": " ".join(did.holidays)}
+
+
+def _row(value: Trunk | Agent) -> dict[str, Any]:
+    row = {key: list(held) if isinstance(held, tuple) else held for key, held in attrs.asdict(value).items()}
     row["workspace"] = row.pop("workspace_id")
-    lists = {name: list(row[name]) for name in ("allowed_sources", "codecs", "refer_targets")}
-    return {**row, **lists}
-
-
-def _agent(row: Any) -> Agent:
-    return Agent(
-        row["id"], row["workspace"], row["name"], row["first_message"], row["instructions"], row["voice"], row["language"],
-        tuple(row["backends"]), row["max_duration_s"], row["call_forwarding_number"],
-    )  # fmt: skip
+    return row

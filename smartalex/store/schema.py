@@ -9,7 +9,11 @@ metadata = MetaData()
 meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
 
 workspace = Table("workspace", metadata, Column("id", String, primary_key=True), Column("name", String, nullable=False),
-                  Column("operator", String), Column("max_calls", Integer))  # fmt: skip
+                  Column("operator", String), Column("max_calls", Integer),
+                  Column("max_duration_s", Integer, nullable=False, server_default="300"),
+                  Column("call_forwarding_number", String, nullable=False, server_default=""),
+                  Column("timezone", String, nullable=False, server_default="UTC"),
+                  Column("holidays", String, nullable=False, server_default=""))  # fmt: skip
 
 trunk = Table(
     "trunk", metadata,
@@ -34,6 +38,11 @@ trunk = Table(
     Column("dtmf", String, nullable=False, server_default="rfc4733"),
     Column("noise_suppression", String, nullable=False, server_default=""),
     Column("record", Boolean, nullable=False, server_default=false()),
+    Column("pbx", String, nullable=False, server_default="generic"),
+    Column("transports", JSON, nullable=False, server_default="[]"),
+    Column("calls_per_second", Integer, nullable=False, server_default="0"),
+    Column("regions", JSON, nullable=False, server_default="[]"),
+    Column("follow_redirects", Boolean, nullable=False, server_default=false()),
 )  # fmt: skip
 
 binding = Table(
@@ -58,21 +67,28 @@ agent = Table(
     Column("voice", String, nullable=False, default="en-us"),
     Column("language", String, nullable=False, default="en-US"),
     Column("backends", JSON, nullable=False),
-    Column("max_duration_s", Integer, nullable=False, default=300),
+    Column("max_duration_s", Integer, nullable=False, default=0),
     Column("call_forwarding_number", String, nullable=False, default=""),
+    Column("tools", JSON, nullable=False, server_default='["transfer", "take_message", "end_call"]'),
+    Column("silence_timeout_s", Integer, nullable=False, server_default="30"),
 )  # fmt: skip
 
 did = Table(
     "did", metadata,
     Column("number", String, primary_key=True),
-    Column("trunk", ForeignKey("trunk.id"), primary_key=True),
+    Column("trunk", ForeignKey("trunk.id"), primary_key=True, index=True),
     Column("agent", ForeignKey("agent.id"), nullable=False),
+    Column("hours", String, nullable=False, server_default=""),
+    Column("timezone", String, nullable=False, server_default=""),
+    Column("holidays", String, nullable=False, server_default=""),
+    Column("closed_agent", String, nullable=False, server_default=""),
 )  # fmt: skip
 
 extension = Table(
-    "extension", metadata,
+    "extension",
+    metadata,
     Column("id", String, primary_key=True),
-    Column("workspace", ForeignKey("workspace.id"), nullable=False),
+    Column("workspace", ForeignKey("workspace.id"), nullable=False, index=True),
     Column("number", String, nullable=False),
     Column("name", String, nullable=False),
     Column("kind", String, nullable=False, default="person"),
@@ -80,6 +96,15 @@ extension = Table(
     Column("aliases", JSON, nullable=False, default=list),
     Column("digit", String, nullable=False, default=""),
     Column("pronunciation", String, nullable=False, default=""),
+    Column("warm_transfer", Boolean, nullable=False, server_default=false()),
+    Column("availability", String, nullable=False, server_default=""),
+)
+
+tenant_change = Table(
+    "tenant_change", metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String, nullable=False),
+    Column("key", String, nullable=False),
 )  # fmt: skip
 
 secret = Table("secret", metadata, Column("name", String, primary_key=True), Column("sealed", LargeBinary, nullable=False))

@@ -9,16 +9,28 @@ from typing import Any
 import attrs
 
 
+def dates(given: str | Iterable[str]) -> tuple[str, ...]:
+    """As the store writes them, spaces in between, or one by one."""
+    return tuple(given.split() if isinstance(given, str) else given)
+
+
 @attrs.frozen
 class Did:
     """`number` as it stands in the Request-URI's user part, such as '+27215550100' or 'alex'.
 
     One that ends in a star ("+2721555*") stands for every number that begins so, "*" for whatever no other fits.
+
+    Outside of `hours` (see `tenants.hours`, "" for always) its calls go to `closed_agent_id`.  `timezone`
+    ("Africa/Johannesburg") and `holidays` are the workspace's where they are empty.
     """
 
     number: str
     trunk_id: str
     agent_id: str
+    hours: str = ""
+    timezone: str = ""
+    holidays: tuple[str, ...] = attrs.field(default=(), converter=dates)
+    closed_agent_id: str = ""
 
 
 class Routes:
@@ -33,15 +45,20 @@ class Routes:
         self._exact: dict[str, tuple[Any, ...]] = {}
         self._prefixes: dict[str, tuple[Any, ...]] = {}
         self._default: tuple[Any, ...] | None = None
+        self._lengths: tuple[int, ...] = ()
         for row in rows:
-            number = row[0].lower()
-            if number == "*":
-                self._default = row
-            elif number.endswith("*"):
-                self._prefixes[number[:-1]] = row
-            else:
-                self._exact[number] = row
-        self._lengths = tuple(sorted({len(prefix) for prefix in self._prefixes}, reverse=True))
+            self.add(row)
+
+    def add(self, row: tuple[Any, ...]) -> None:
+        """While they are put together; nothing is taken away and nothing is added once they are in use."""
+        number = row[0].lower()
+        if not number.endswith("*"):
+            self._exact[number] = row
+        elif number == "*":
+            self._default = row
+        else:
+            self._prefixes[number[:-1]] = row
+            self._lengths = tuple(sorted({*self._lengths, len(number) - 1}, reverse=True))
 
     def __len__(self) -> int:
         return len(self._exact) + len(self._prefixes) + (self._default is not None)

@@ -30,6 +30,10 @@ class Trunk:
     `dtmf` says where its keys are looked for: "rfc4733" (RTP events, and SIP INFO), or "inband" (in the audio as well).
     `noise_suppression` names the filter that its callers are heard through ("webrtc:level=2"), "" for none.  `record`:
     its calls are recorded, where the node has a place for it (`recordings.sink`).
+
+    `pbx` is a key of `presets.PRESETS`: what kind of system it is.  `transports` are those it may call over, () for those of
+    the node.  `calls_per_second` bounds how fast its calls may begin, 0 for no bound of its own.  `regions` are the names of
+    those that serve it, nearest or not, () for any; `follow_redirects` says whether it can be sent to one by 302.
     """
 
     id: str
@@ -53,6 +57,11 @@ class Trunk:
     dtmf: Literal["rfc4733", "inband"] = "rfc4733"
     noise_suppression: str = ""
     record: bool = False
+    pbx: str = "generic"
+    transports: tuple[str, ...] = ()
+    calls_per_second: int = 0
+    regions: tuple[str, ...] = ()
+    follow_redirects: bool = False
 
     @property
     def digest(self) -> bool:

@@ -6,20 +6,43 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from smartalex.tenants import hours
 from smartalex.tenants.agent import Agent
-from smartalex.tenants.did import Did, Routes, routed
+from smartalex.tenants.did import Did, Routes, dates, routed
 from smartalex.tenants.directory import Directory
 from smartalex.tenants.trunk import Trunk
 
 
 @attrs.frozen
 class Workspace:
-    """One customer; `max_calls` at a time over all its trunks, None where only those of trunk and service count."""
+    """One customer; `max_calls` at a time over all its trunks, None where only those of trunk and service count.
+
+    `max_duration_s` and `call_forwarding_number` are for agents with none of their own, `timezone` and `holidays`
+    ("2026-12-25", or "12-25" for every year) for DIDs with hours, and for the directory.
+    """
 
     id: str
     name: str
     directory: Directory
     max_calls: int | None = None
+    max_duration_s: int = 300
+    call_forwarding_number: str = ""
+    timezone: str = "UTC"
+    holidays: tuple[str, ...] = attrs.field(default=(), converter=dates)
+
+    def open_at(self, did: Did, now: float) -> bool:
+        """Whether the hours of this DID are open at `now` (Unix seconds)."""
+        return not did.hours or hours.open_at(did.hours, did.timezone or self.timezone, did.holidays or self.holidays, now)
+
+    def settled(self, agent: Agent) -> Agent:
+        """The agent with what it leaves to its workspace."""
+        if agent.max_duration_s and (agent.call_forwarding_number or not self.call_forwarding_number):
+            return agent
+        return attrs.evolve(
+            agent,
+            max_duration_s=agent.max_duration_s or self.max_duration_s,
+            call_forwarding_number=agent.call_forwarding_number or self.call_forwarding_number,
+        )
 
 
 NO_ROUTES = Routes()

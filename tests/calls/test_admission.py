@@ -1,5 +1,6 @@
 """Who may call: every refusal with its status and the sentence an operator needs."""
 
+from datetime import UTC, datetime
 from unittest import TestCase
 
 import attrs
@@ -48,7 +49,7 @@ class Deciding(TestCase):
     def test_a_known_did_reaches_its_agent(self) -> None:
         decision = decide("+27215550100")
         assert isinstance(decision, Accepted)
-        self.assertEqual((decision.trunk, decision.agent, decision.did), (TRUNK, AGENT, DIDS[0]))
+        self.assertEqual((decision.trunk, decision.agent.id, decision.did), (TRUNK, AGENT.id, DIDS[0]))
 
     def test_names_match_in_any_case(self) -> None:
         self.assertIsInstance(decide("ALEX"), Accepted)
@@ -86,6 +87,36 @@ class Deciding(TestCase):
 
     def test_while_draining_nothing_is_taken(self) -> None:
         self.assertTrue(self.refused(decide("alex", open=False), 503, "draining").retry_after)
+
+    def test_over_transports_of_its_own_only(self) -> None:
+        tls = attrs.evolve(TENANCY, trunks={"t1": attrs.evolve(TRUNK, transports=("tls", "wss"))})
+        refused = self.refused(Admission(Says(Verdict("t1")), tls, 10).decide(ATTEMPT, "alex"), 403, "transport")
+        self.assertEqual(refused.detail, "trunk acme may call over TLS, WSS, not UDP")
+        over_tls = attrs.evolve(ATTEMPT, transport="tls")
+        self.assertIsInstance(Admission(Says(Verdict("t1")), tls, 10).decide(over_tls, "alex"), Accepted)
+
+    def test_outside_of_its_hours_a_did_leads_to_another_agent(self) -> None:
+        night = Agent("a2", "w1", "Night", "We are closed.")
+        desk = Did("desk", "t1", "a1", "Mo-Fr 08:00-17:00", "Africa/Johannesburg", closed_agent_id="a2")
+        picture = attrs.evolve(TENANCY, routes=(desk, attrs.evolve(desk, number="back", closed_agent_id="")))
+        picture = attrs.evolve(picture, agents={**TENANCY.agents, "a2": night})
+        monday = datetime(2026, 11, 23, 6, 0, tzinfo=UTC).timestamp()  # 08:00 in Johannesburg
+        for now, agent in ((monday, "a1"), (monday - 1, "a2"), (monday + 9 * 3600, "a2"), (monday - 86_400, "a2")):
+            decision = Admission(Says(Verdict("t1")), picture, 10, wall=lambda now=now: now).decide(ATTEMPT, "desk")
+            assert isinstance(decision, Accepted)
+            self.assertEqual(decision.agent.id, agent, now)
+        closed = Admission(Says(Verdict("t1")), picture, 10, wall=lambda: monday - 1).decide(ATTEMPT, "back")
+        self.assertIn("has no agent outside of its hours", self.refused(closed, 480, "agent").detail)
+
+    def test_what_an_agent_leaves_to_its_workspace(self) -> None:
+        owner = Workspace("w1", "Acme", Directory(), max_duration_s=900, call_forwarding_number="+27215550111")
+        own = Agent("a2", "w1", "Own", "Hello", max_duration_s=60, call_forwarding_number="+1")
+        picture = attrs.evolve(TENANCY, workspaces={"w1": owner}, agents={"a1": AGENT, "a2": own})
+        picture = attrs.evolve(picture, routes=(Did("alex", "t1", "a1"), Did("own", "t1", "a2")))
+        for called, limits in (("alex", (900, "+27215550111")), ("own", (60, "+1"))):
+            decision = Admission(Says(Verdict("t1")), picture, 10).decide(ATTEMPT, called)
+            assert isinstance(decision, Accepted)
+            self.assertEqual((decision.agent.max_duration_s, decision.agent.call_forwarding_number), limits)
 
     def test_a_trunk_without_dids(self) -> None:
         lonely = attrs.evolve(TENANCY, routes=())
