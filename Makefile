@@ -30,7 +30,7 @@ $(VENV)/.tested: $(VENV)/.installed
 	@touch $@
 
 peers:
-	@etc/setup/debian.sh sip-tester baresip tshark kamailio linphone-cli
+	@etc/setup/debian.sh sip-tester baresip tshark kamailio linphone-cli postgresql
 
 run: $(VENV)/.installed
 	@$(BIN)/smartalex run $(ARGS)

@@ -1,8 +1,12 @@
-"""Opening the database: SQLite in WAL mode by default, brought to the newest schema."""
+"""Opening the database, SQLite in WAL mode or PostgreSQL, and bringing it to the newest schema."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +15,55 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from smartalex.errors import ConfigurationError
+from smartalex.store.patience import Patience, without_limit
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+TIMEOUT_S = 10.0
+ONE_AT_A_TIME = 0x536D617274416C65  # "SmartAle"
+"""The advisory lock of those who migrate."""
 
 
-def open_engine(url: str) -> Engine:
-    """`url` as SQLAlchemy writes it."""
-    engine = create_engine(url, json_serializer=lambda value: to_json(value).decode())
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _pragmas)
+class StoreUnreachable(ConfigurationError):
+    """The database is there for all we know, but does not answer."""
+
+
+def open_engine(url: str, timeout_s: float = TIMEOUT_S) -> Engine:
+    """`url` as SQLAlchemy writes it; no statement waits longer than `timeout_s` for a lock, and, of a server, for its answer."""
+    parsed = make_url(url)
+    server = parsed.get_backend_name() == "postgresql"
+    try:
+        engine = create_engine(
+            parsed,
+            json_serializer=lambda value: to_json(value).decode(),
+            connect_args=_postgresql(parsed, timeout_s) if server else {},
+            hide_parameters=True,
+            **({"pool_use_lifo": True} if server else {}),
+        )
+    except ImportError:
+        raise ConfigurationError(
+            f"store.url: {parsed.get_driver_name()} is not installed; say: pip install 'smartalex[postgresql]'"
+        ) from None
+    if server:
+        Patience(engine, timeout_s * 1.2)
+    elif engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", partial(_pragmas, round(min(timeout_s, 5.0) * 1000)))
     return engine
+
+
+def _postgresql(url: URL, timeout_s: float) -> dict[str, Any]:
+    """What libpq is told, as far as the URL does not say it."""
+    ms = round(timeout_s * 1000)
+    told = {
+        "connect_timeout": max(2, round(timeout_s / 2)), "application_name": "smartalex",
+        "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": ms,
+        "options": f"-c statement_timeout={ms} -c lock_timeout={ms // 2} -c idle_in_transaction_session_timeout={6 * ms}",
+    }  # fmt: skip
+    return {name: value for name, value in told.items() if name not in url.query}
 
 
 def to_json(value: Any) -> bytes:
@@ -32,28 +71,79 @@ def to_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=str)
     except TypeError:  # keys of other kinds, bytes of a header that are no UTF-8, numbers beyond 64 bits
-        return _ENCODE(value).encode()
+        return _ENCODE(_finite(value)).encode()
 
 
 _ENCODE = json.JSONEncoder(default=str, skipkeys=True).encode
 
 
-def _pragmas(connection: Any, _: Any) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "foreign_keys=ON"):
+def _finite(value: Any) -> Any:
+    """Without the numbers that JSON has no word for, as orjson does it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _pragmas(busy_ms: int, connection: Any, _: Any) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={busy_ms}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def upgrade(engine: Engine) -> None:
-    """Run the migrations that are missing; raises ConfigurationError for a database that this version cannot use."""
+    """Run the migrations that are missing, all or none, one process at a time.
+
+    Raises StoreUnreachable, or ConfigurationError for a database that this version cannot use.
+    """
     config = AlembicConfig()
     config.set_main_option("script_location", str(MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config)
     try:
-        with engine.begin() as connection:
-            _refuse_newer(connection, ScriptDirectory.from_config(config))
+        if _newest(engine, scripts):
+            return
+        with engine.connect() as connection, without_limit(connection), _alone(connection):
+            _refuse_newer(connection, scripts)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DatabaseError as error:
-        raise ConfigurationError(f"{_name(engine)}: the database cannot be used: {error.orig}") from None
+        raise trouble(engine, error) from None
+
+
+def _newest(engine: Engine, scripts: ScriptDirectory) -> bool:
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_heads() == (scripts.get_current_head(),)
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """A transaction that keeps other processes' migrations, and on SQLite every writer, waiting for its end."""
+    with connection.begin():
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_AT_A_TIME})")
+        yield
+
+
+def trouble(engine: Engine, error: DatabaseError) -> ConfigurationError:
+    """One sentence about why the database cannot be used."""
+    said = " ".join(str(error.orig).split())
+    if unreachable(error) and engine.dialect.name != "sqlite":
+        return StoreUnreachable(f"{_name(engine)}: the database cannot be reached: {said}")
+    return ConfigurationError(f"{_name(engine)}: the database cannot be used: {said}")
+
+
+def unreachable(error: BaseException) -> bool:
+    """Whether the database may take the same thing later: it is gone, busy, full, or read-only, and nothing is wrong with us."""
+    return isinstance(error, (OperationalError, InterfaceError, PoolTimeout, OSError)) or (
+        isinstance(error, DBAPIError) and (error.connection_invalidated or type(error.orig).__name__ in READ_ONLY)
+    )
+
+
+READ_ONLY = {"ReadOnlySqlTransaction", "IdleInTransactionSessionTimeout"}
 
 
 def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
@@ -68,4 +158,5 @@ def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
 
 
 def _name(engine: Engine) -> str:
-    return engine.url.database or engine.url.render_as_string()
+    url = engine.url
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.set(query={}).render_as_string(hide_password=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import TestCase
@@ -14,6 +15,7 @@ from smartalex.interfaces import CallEvent
 from smartalex.store.engine import open_engine, upgrade
 from smartalex.store.repository import Repository
 from smartalex.store.vault import Vault
+from tests.store.postgres import TEMPLATE, postgres
 
 KEY = bytes(range(32))
 
@@ -30,14 +32,50 @@ class StoreCase(TestCase):
         folder = TemporaryDirectory(prefix="smartalex-test-")
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
+        self.url = self.database()
         self.repository = self.open()
+
+    def database(self) -> str:
+        """The URL of an empty one."""
+        return self.without_schema("smartalex.db")
+
+    def without_schema(self, name: str = "other.db") -> str:
+        """The URL of one that nobody has migrated."""
+        return f"sqlite:///{self.folder / name}"
 
     def open(self, key: bytes = KEY) -> Repository:
         """Another connection pool on the same database."""
-        engine = open_engine(f"sqlite:///{self.folder / 'smartalex.db'}")
+        engine = open_engine(self.url)
         self.addCleanup(engine.dispose)
         upgrade(engine)
         return Repository(engine, Vault(engine, key))
+
+
+class OnPostgreSQL:
+    """Mixed into a StoreCase: its database is one of the private server's, at the newest schema."""
+
+    def database(self: Any) -> str:
+        return _database(self, TEMPLATE)
+
+    def without_schema(self: Any, name: str = "") -> str:
+        return _database(self, "template1")
+
+
+def _database(case: StoreCase, template: str) -> str:
+    server = postgres()
+    name = server.new_database(template)
+    case.addCleanup(server.drop, name)
+    return server.url(name)
+
+
+Case = TypeVar("Case", bound=type[StoreCase])
+
+
+def on_both(case: Case) -> Case:
+    """Class decorator: the same tests once more on PostgreSQL, as NAMEOnPostgreSQL."""
+    name = f"{case.__name__}OnPostgreSQL"
+    setattr(sys.modules[case.__module__], name, type(name, (OnPostgreSQL, case), {"__module__": case.__module__}))
+    return case
 
 
 def call(name: str, *, end: bool = True, at: float = 1000.0, **fields: Any) -> list[CallEvent]:

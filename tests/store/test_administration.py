@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import attrs
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
@@ -11,7 +13,7 @@ from smartalex.store import schema
 from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.trunk import Trunk
-from tests.store.stores import StoreCase, call
+from tests.store.stores import StoreCase, call, on_both
 
 OFFICE = Trunk(
     "office", "demo", "office", "pbx.example.com", "sa_office", allowed_sources=("192.0.2.1",), auth="both", max_calls=3
@@ -33,6 +35,7 @@ class Administration(StoreCase):
         return kept[0] == trunk.id and kept[1]["MD5"] == ha1(trunk.username, REALM, password or "", "MD5")
 
 
+@on_both
 class Trunks(Administration):
     def test_added_as_it_was_given(self) -> None:
         password = self.repository.add_trunk(OFFICE, REALM)
@@ -78,6 +81,7 @@ class Trunks(Administration):
         self.assertEqual(self.repository.records.in_progress(), {"acme": 2})
 
 
+@on_both
 class Dids(Administration):
     def test_one_agent_at_a_time(self) -> None:
         self.repository.add_trunk(OFFICE, REALM)
@@ -95,6 +99,7 @@ class Dids(Administration):
         self.assertEqual(list(self.repository.tenancy().dids), [Did("desk", "office", "alex")])
 
 
+@on_both
 class Directories(Administration):
     ANN = Extension("ann", "301", "Ann", aliases=("annie",), digit="1", department="sales", pronunciation="an")
     BOB = Extension("bob", "302", "Bob", kind="department")
@@ -112,7 +117,20 @@ class Directories(Administration):
         self.assertEqual(self.repository.tenancy().workspaces["demo"].directory, before)
 
 
+@on_both
 class Seen(Administration):
+    def test_changes_at_the_same_time_are_counted_each(self) -> None:
+        self.repository.add_trunk(OFFICE, REALM)
+        before, others = self.repository.revision(), [self.open() for _ in range(4)]
+
+        def change(number: int) -> None:
+            others[number % 4].put_did(Did(f"{number}", "office", "alex"))
+
+        with ThreadPoolExecutor(4) as both:
+            list(both.map(change, range(40)))
+        self.assertEqual(self.repository.revision() - before, 40)
+        self.assertEqual(len(self.repository.tenancy().dids), 40)
+
     def test_every_change_has_a_revision(self) -> None:
         changes = (
             lambda: self.repository.add_trunk(OFFICE, REALM),

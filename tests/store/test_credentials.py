@@ -11,12 +11,13 @@ from smartalex.sip.digest import HASHES, DigestClient, NonceSource, Secret, ha1
 from smartalex.sip.message import Headers, Response
 from smartalex.store import credentials
 from smartalex.store.demo import seed_demo
-from tests.store.stores import StoreCase
+from tests.store.stores import StoreCase, on_both
 
 REALM = "smartalex"
 URI = "sip:alex@127.0.0.1"
 
 
+@on_both
 class Issuing(StoreCase):
     def test_a_username_says_whose_it_is(self) -> None:
         name = credentials.new_username()
@@ -43,6 +44,7 @@ class Issuing(StoreCase):
         self.assertRaises(KeyError, credentials.read, self.repository.vault, "acme")
 
 
+@on_both
 class Rotating(StoreCase):
     def setUp(self) -> None:
         super().setUp()
@@ -70,6 +72,7 @@ class Rotating(StoreCase):
         self.assertEqual(self.judge(self.password), Verdict(why=f"wrong password for {self.username}"))
 
 
+@on_both
 class Given(StoreCase):
     """What we register with at somebody else's PBX."""
 

@@ -1,13 +1,16 @@
 """The database: the migrations make what the schema says, and a database we cannot use is refused in a sentence."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Inspector, create_engine, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, Inspector, create_engine, event, inspect, text
 
 from smartalex.errors import ConfigurationError
 from smartalex.store import schema
-from smartalex.store.engine import open_engine, to_json, upgrade
-from tests.store.stores import StoreCase
+from smartalex.store.engine import MIGRATIONS, open_engine, to_json, upgrade
+from tests.store.stores import StoreCase, on_both
 
 
 def told(inspector: Inspector, look: str, table: str) -> object:
@@ -16,13 +19,19 @@ def told(inspector: Inspector, look: str, table: str) -> object:
     return sorted(map(str, found)) if isinstance(found, list) else found
 
 
+def compared(engine: Engine) -> list[object]:
+    """How the database differs from the schema."""
+    with engine.connect() as connection:
+        return list(compare_metadata(MigrationContext.configure(connection), schema.metadata))
+
+
+@on_both
 class Migrations(StoreCase):
     def test_from_nothing_they_make_the_schema(self) -> None:
-        with self.repository.engine.connect() as connection:
-            self.assertEqual(compare_metadata(MigrationContext.configure(connection), schema.metadata), [])
+        self.assertEqual(compared(self.repository.engine), [])
 
     def test_defaults_and_constraints_are_those_of_the_schema(self) -> None:
-        direct = create_engine("sqlite://")
+        direct = create_engine(self.without_schema())
         self.addCleanup(direct.dispose)
         schema.metadata.create_all(direct)
         migrated, plain = inspect(self.repository.engine), inspect(direct)
@@ -41,10 +50,38 @@ class Migrations(StoreCase):
         with self.assertRaises(ConfigurationError) as caught:
             upgrade(self.repository.engine)
         said = str(caught.exception)
-        self.assertTrue(said.startswith(f"{self.folder}/smartalex.db: written by a newer SmartAlex"), said)
+        name = self.repository.engine.url.database
+        assert name is not None
+        self.assertIn(f"{name}: written by a newer SmartAlex", said)
         self.assertRegex(said, r"schema 0099, this one knows up to \d{4}\)")
         with self.repository.engine.connect() as connection:
             self.assertEqual(connection.execute(text("SELECT version_num FROM alembic_version")).scalar(), "0099")
+
+    def test_two_processes_at_once_do_it_once(self) -> None:
+        engines = [open_engine(self.without_schema())]
+        engines.append(open_engine(engines[0].url.render_as_string(hide_password=False)))
+        for engine in engines:
+            self.addCleanup(engine.dispose)
+        with ThreadPoolExecutor(2) as both:
+            list(both.map(upgrade, engines))
+        self.assertEqual(compared(engines[0]), [])
+
+    def test_one_that_fails_half_way_leaves_nothing(self) -> None:
+        engine = open_engine(self.without_schema())
+        self.addCleanup(engine.dispose)
+        last = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+        def fail(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+            if "alembic_version" in statement and f"'{last}'" in statement:
+                raise RuntimeError("the power went")
+
+        event.listen(engine, "before_cursor_execute", fail)
+        with self.assertRaises(RuntimeError):
+            upgrade(engine)
+        self.assertEqual(inspect(engine).get_table_names(), [])
+        event.remove(engine, "before_cursor_execute", fail)
+        upgrade(engine)
+        self.assertEqual(compared(engine), [])
 
 
 class Opening(StoreCase):
@@ -64,5 +101,5 @@ class Opening(StoreCase):
     def test_json_is_ascii_and_never_fails(self) -> None:
         self.assertEqual(to_json({"é": {1}}), '{"é":"{1}"}'.encode())
         self.assertEqual(to_json({"é": {1}, (1, 2): 3}), b'{"\\u00e9": "{1}"}')
-        self.assertEqual(to_json(["\udcff", 1 << 70]), b'["\\udcff", 1180591620717411303424]')
+        self.assertEqual(to_json(["\udcff", 1 << 70, float("inf")]), b'["\\udcff", 1180591620717411303424, null]')
         self.assertEqual(to_json(("line\nend", float("nan"))).count(b"\n"), 0)

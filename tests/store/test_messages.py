@@ -9,11 +9,12 @@ from zope.interface.verify import verifyObject
 from smartalex.interfaces import IMessageBox, IMessageWriter
 from smartalex.media.wav import read_wav
 from smartalex.store.messages import BLOCK, MessageBox
-from tests.store.stores import StoreCase, at_once
+from tests.store.stores import StoreCase, at_once, on_both
 
 SECOND = b"\x10\x20" * 8000
 
 
+@on_both
 class Messages(StoreCase):
     def setUp(self) -> None:
         super().setUp()

@@ -8,11 +8,12 @@ from smartalex.store.demo import AGENTS, seed_demo
 from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.trunk import Trunk
-from tests.store.stores import StoreCase, call
+from tests.store.stores import StoreCase, call, on_both
 
 REFUSED = {"disposition": "refused", "status": 404, "detail": "DID +1 unknown; trunk acme has +27215550100", "ended_at": 1000.0}
 
 
+@on_both
 class Records(StoreCase):
     def test_one_call_becomes_one_row_and_its_story(self) -> None:
         self.repository.records.apply(call("01AB", caller="+27215550100", codec="PCMU"))
@@ -108,6 +109,7 @@ class Records(StoreCase):
         self.assertEqual((self.repository.records.interrupt_open_calls(3000.0), self.repository.records.in_progress()), (0, {}))
 
 
+@on_both
 class Tenants(StoreCase):
     def setUp(self) -> None:
         super().setUp()

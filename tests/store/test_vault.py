@@ -12,12 +12,13 @@ from smartalex.errors import ConfigurationError, LocalError
 from smartalex.interfaces import ISecretStore
 from smartalex.store import schema
 from smartalex.store.vault import Vault, holds_secrets, master_key
-from tests.store.stores import KEY, StoreCase
+from tests.store.stores import KEY, StoreCase, on_both
 
 SECRET = b"correct horse battery staple"
 LONE = Vault(create_engine("sqlite://"), KEY)
 
 
+@on_both
 class Keeping(StoreCase):
     def setUp(self) -> None:
         super().setUp()
