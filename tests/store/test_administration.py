@@ -129,7 +129,7 @@ class Seen(Administration):
         with ThreadPoolExecutor(4) as both:
             list(both.map(change, range(40)))
         self.assertEqual(self.repository.revision() - before, 40)
-        self.assertEqual(len(self.repository.tenancy().dids), 40)
+        self.assertEqual(len(list(self.repository.tenancy().dids)), 40)
 
     def test_every_change_has_a_revision(self) -> None:
         changes = (
