@@ -18,13 +18,14 @@ from sqlalchemy import JSON, Boolean, ColumnElement, Engine, Select, Text, cast,
 from sqlalchemy.engine import Connection
 
 from smartalex.store import schema
+from smartalex.tenants import hours
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Routes
 from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy, Workspace
 
-PORTION = 200
+PORTION = 50
 """Rows between two looks at the clock."""
 
 WHOLE = "all"
@@ -146,6 +147,8 @@ class _Reader:
             if routes is None:
                 routes = found[trunk] = Routes()
             ids = same.setdefault(trunk, trunk), same.setdefault(agent, agent)
+            if any(rest):
+                hours.open_at(rest[0], rest[1] or "UTC", (), 0.0)  # reads the time zone's file before a call has to
             routes.add((number, *ids, *rest) if any(rest) else (number, *ids))
         return found
 

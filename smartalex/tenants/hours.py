@@ -2,7 +2,8 @@
 
 The text is what the opening hours of OpenStreetMap look like: rules separated by semicolons, the last one that names a day
 decides it.  "Mo-Fr 08:00-17:00; Sa 09:00-12:00" is closed on Sundays and on holidays; "PH 10:00-12:00" are a holiday's hours;
-"22:00-06:00" go on into the next day; "24/7" is always, holidays too, and "off" never.
+"22:00-06:00" go on into the next day; "24/7" is always, holidays too, and "off" never.  It is the clock on the wall that
+counts: an hour that comes twice in autumn is open twice.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
@@ -47,8 +48,11 @@ class Hours:
 
 
 def open_at(text: str, zone: str, holidays: Collection[str], now: float) -> bool:
-    """Whether hours written so are open at `now` (Unix seconds); "" is always."""
-    return not text or parse(text).open_at(datetime.fromtimestamp(now, ZoneInfo(zone)), holidays)
+    """Whether hours written so are open at `now` (Unix seconds); "" is always, and so is what nobody can read."""
+    try:
+        return not text or parse(text).open_at(datetime.fromtimestamp(now, ZoneInfo(zone)), holidays)
+    except (ConfigurationError, ZoneInfoNotFoundError, ValueError):
+        return True
 
 
 def is_holiday(day: date, holidays: Collection[str]) -> bool:
