@@ -32,13 +32,14 @@ class Concealer:
     `stateful`: the decoder has missed what was lost, so that its first milliseconds after that are not to be trusted.
     """
 
-    __slots__ = ("_bridge", "_cycle", "_gone", "_history", "_joint", "_peak", "_rate", "_settling", "_short", "_step")
+    __slots__ = ("_bridge", "_cycle", "_gone", "_history", "_joint", "_peak", "_rate", "_reach", "_settling", "_short", "_step")
 
     def __init__(self, rate: int = 8000, *, stateful: bool = False) -> None:
         self._rate = rate
         self._joint = int(_JOINT_S * rate)
         self._settling = int(_SETTLING_S * rate) if stateful else 0
         self._short = int(_SHORT_S * rate) * 2
+        self._reach = (BRIDGE_HOLD_MS + BRIDGE_FADE_MS) * rate // 500  # bytes
         self._history: list[bytes] = []
         self._cycle = np.zeros(1, np.float32)
         self._step = self._peak = 0.0
@@ -76,7 +77,7 @@ class Concealer:
             self._gone, self._bridge = 0, None  # what was to follow did not
         if not self._gone:
             self._begin()
-        if following:
+        if following and ahead <= self._reach:
             self._head_for(_samples(following), max(ahead, size) // 2)
         made = bytes(size) if self.silent else _pcm(self._going_on(size // 2))
         self._gone += size // 2

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from smartalex.interfaces import ICodec
 from smartalex.media.conceal import Concealer
 from smartalex.media.frame import FRAME_MS
-from smartalex.media.stretch import longer, shorter
+from smartalex.media.stretch import ALIKE, ALIKE_ENOUGH, ANYHOW, NEVER, Pauses, longer, shorter
 from smartalex.media.tone import noise
 from smartalex.rtp.jitter import JitterBuffer
 
@@ -17,6 +17,8 @@ NOTHING, CONCEALED = 1, 2
 HASTY_MS = 40
 """So much too deep, and the match need not be good."""
 
+PATIENCE_TICKS = 200
+"""For so long what is too deep waits for a pause; then it is taken out of speech."""
 
 RECOVERED_MS = 60
 """What a codec may restore by itself; the packet after the gap often holds the one before it once more."""
@@ -30,8 +32,8 @@ class Hearing:
     """
 
     __slots__ = (
-        "_codec", "_concealer", "_last", "_noise", "_noise_at", "_per_unit", "_recover", "_rest", "_silence", "_size",
-        "concealed", "concealed_ms", "jitter", "longer_ms", "shorter_ms",
+        "_codec", "_concealer", "_foreseen", "_foretold", "_last", "_noise", "_noise_at", "_pauses", "_per_unit",
+        "_recover", "_rest", "_silence", "_size", "_waited", "concealed", "concealed_ms", "jitter", "longer_ms", "shorter_ms",
     )  # fmt: skip
 
     def __init__(self, codec: ICodec) -> None:
@@ -47,14 +49,17 @@ class Hearing:
         self._size = codec.rate * FRAME_MS // 500
         self._per_unit = 2 * codec.rate / codec.clock  # octets of PCM for one unit of the RTP clock
         self._silence = self._last = bytes(self._size)
-        self._concealer = Concealer(codec.rate)
+        self._concealer = Concealer(codec.rate, stateful=codec.stateful)
+        self._foreseen: bytes | None = None
+        self._foretold = b""  # the audio of it, the payload behind a gap
         self._recover: Callable[[int, bytes], bytes] | None = getattr(codec, "recover", None)
         before = self.jitter
         self.jitter = JitterBuffer(codec.clock)
         self.jitter.late, self.jitter.waits, self.jitter.duplicates = before.late, before.waits, before.duplicates
         self.jitter.missing, self.jitter.dropped = before.missing, before.dropped
         self._rest = self._noise = b""
-        self._noise_at = 0
+        self._noise_at = self._waited = 0
+        self._pauses = Pauses()
 
     def reset(self) -> None:
         """A new source, or a sender that has begun anew."""
@@ -79,7 +84,7 @@ class Hearing:
         if not self._rest and not jitter.pending:
             payload = jitter.take()
             if payload is not None:
-                pcm = self._codec.decode(payload)
+                pcm = self._codec.decode(payload) if payload is not self._foreseen else self._foretold
                 jitter.heard(int(len(pcm) / self._per_unit))
                 pcm = self._concealer.good(pcm)
                 if len(pcm) == size:
@@ -94,7 +99,7 @@ class Hearing:
         while len(pcm) < size:
             payload = jitter.take()
             if payload is not None:
-                heard = self._codec.decode(payload)
+                heard = self._codec.decode(payload) if payload is not self._foreseen else self._foretold
                 jitter.heard(int(len(heard) / self._per_unit))
                 pcm += self._concealer.good(heard)
             else:
@@ -126,15 +131,23 @@ class Hearing:
             following = jitter.following
             jitter.passed(gap)
             return self._concealer.good(self._recover(size, following))
+        following = self._following()
         if size <= wanted:
             jitter.passed(gap)
-            return self._stand_in(size)
+            return self._stand_in(size, following, size)
         jitter.passed(int(wanted / self._per_unit))
-        return self._stand_in(wanted)
+        return self._stand_in(wanted, following, size)
 
-    def _stand_in(self, size: int) -> bytes:
+    def _following(self) -> bytes:
+        """What will be heard after the gap."""
+        payload = self.jitter.following
+        if payload is not self._foreseen:
+            self._foreseen, self._foretold = payload, self._codec.decode(payload)
+        return self._foretold
+
+    def _stand_in(self, size: int, following: bytes = b"", ahead: int = 0) -> bytes:
         if not self._noise:
-            return self._concealer.lost(size)
+            return self._concealer.lost(size, following, ahead)
         if self._noise_at + size > len(self._noise):
             self._noise_at = 0
         self._noise_at += size
@@ -150,11 +163,23 @@ class Hearing:
             return pcm
         payload = jitter.take() if len(pcm) < 2 * self._size else None
         if payload is not None:
-            heard = self._codec.decode(payload)
+            heard = self._codec.decode(payload) if payload is not self._foreseen else self._foretold
             jitter.heard(int(len(heard) / per_unit))
             pcm += self._concealer.good(heard)
-        if len(pcm) >= 2 * self._size:
-            pcm, cut = shorter(pcm, rate, samples, hasty=samples > HASTY_MS * rate // 1000)
+        spare = (len(pcm) - self._size) // 2
+        if spare > 0:
+            pcm, cut = shorter(pcm, rate, min(samples, spare), self._alike(pcm[: self._size], samples * 1000 // rate))
             jitter.scaled(-int(cut * 2 / per_unit))
+            if not jitter.pending:
+                self._waited = 0
             self.shorter_ms += cut * 1000 / rate
         return pcm
+
+    def _alike(self, pcm: bytes, too_deep_ms: int) -> float:
+        """How good a joint must be, were one made here."""
+        self._waited += 1
+        if self._pauses.at(pcm):
+            return ANYHOW
+        if too_deep_ms > HASTY_MS:
+            return ALIKE_ENOUGH
+        return ALIKE if self._waited > PATIENCE_TICKS else NEVER

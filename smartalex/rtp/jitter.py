@@ -20,6 +20,10 @@ FIRST_WINDOW, WINDOW = 10, 25
 
 CALM_WINDOWS = 10
 SLACK_MS = 2
+
+LOOK_AHEAD_MS, LOSSY_WINDOWS = 22, 60
+"""So much lead after a loss, for so long: what comes after a gap is then known where it begins, and can be led up to."""
+
 STALL_MS = 120
 """A longer gap is an interruption, and says nothing about the next one."""
 
@@ -38,9 +42,9 @@ class JitterBuffer:
     """
 
     __slots__ = (
-        "_behind", "_count", "_fresh", "_holes", "_jitter", "_low", "_lows", "_newest", "_next", "_packets", "_settle_at", "_sum",
-        "_ticks", "_unit", "_waiting", "ahead", "depth_ms", "dropped", "dry", "duplicates", "late", "missing", "pending",
-        "playing", "waits",
+        "_behind", "_count", "_fresh", "_holes", "_jitter", "_lossy", "_low", "_lows", "_newest", "_next", "_packets",
+        "_settle_at", "_sum", "_ticks", "_unit", "_waiting", "ahead", "depth_ms", "dropped", "dry", "duplicates", "late",
+        "missing", "pending", "playing", "waits",
     )  # fmt: skip
 
     def __init__(self, clock: int = 8000) -> None:
@@ -66,6 +70,7 @@ class JitterBuffer:
         self.ahead = self.dry = self.pending = 0  # decoded and not yet heard; concealed with nothing there
         self._ticks, self._settle_at = 0, FIRST_WINDOW
         self._jitter = 0.0
+        self._lossy = 0  # for so many windows more
         self._begin_window()
 
     def _begin_window(self) -> None:
@@ -82,7 +87,7 @@ class JitterBuffer:
         lead = step + self.ahead - self.dry
         self._jitter = jitter
         if step < 0:
-            if self._fresh and not self.playing:
+            if self._fresh and not self.playing and place > self._newest - FAR_S * 1000 * self._unit:
                 self._next = place  # came in wrong order before anything was heard
                 self._packets[place] = payload
                 return
@@ -116,6 +121,7 @@ class JitterBuffer:
             self._anew(timestamp, payload)
         elif any(start <= place < end for start, end in self._holes):
             self.late += 1
+            self._lossy = 0
             self._behind = max(self._behind, -lead)
             self._extend(-lead)
         else:
@@ -200,6 +206,7 @@ class JitterBuffer:
     def _hole(self, end: int) -> None:
         if end > self._next:
             self.missing += 1
+            self._lossy = LOSSY_WINDOWS
             self._holes.append((self._next, end))
             self._next = end
 
@@ -215,16 +222,20 @@ class JitterBuffer:
             return
         self.depth_ms = min(HIGHEST_MS, mean / unit + FRAME_MS / 2)
         want = min(SPREAD * self._jitter, HIGHEST_MS / 2 * unit) - FRAME_MS / 2 * unit
+        slack = SLACK_MS * unit
+        if self._lossy:
+            self._lossy -= 1
+            slack = LOOK_AHEAD_MS * unit
+            want = max(want, slack)
         if behind or mean < want - 4 * unit:
             self._lows.clear()
             self.pending = max(self.pending, int(want - mean), 0)
             return
         self._lows.append(low)
-        steady = self._jitter < 2 * unit
         if low > max(40 * unit, 2 * SPREAD * self._jitter):
-            self.pending = -int(low - max(SLACK_MS * unit, want))
-        elif len(self._lows) >= (2 if steady else CALM_WINDOWS):
-            excess = min(min(self._lows) - SLACK_MS * unit, int(mean - want))
+            self.pending = -int(low - max(slack, want))
+        elif len(self._lows) == CALM_WINDOWS:
+            excess = min(min(self._lows) - slack, int(mean - want))
             self.pending = -excess if excess > 0 else min(self.pending, 0)
         else:
             self.pending = min(self.pending, 0)

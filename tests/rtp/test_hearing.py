@@ -22,7 +22,7 @@ class Plain:
     name = "PLAIN"
 
     def __init__(self, rate: int = 8000, clock: int = 8000) -> None:
-        self.rate, self.clock, self.payload_type = rate, clock, None
+        self.rate, self.clock, self.payload_type, self.stateful = rate, clock, None, False
 
     def encode(self, pcm: bytes) -> bytes:
         return pcm
@@ -57,7 +57,7 @@ class Clean(TestCase):
         for ms in (10, 20, 30, 40, 60):
             frames_ = heard(Hearing(Plain()), sent(pcm, ms * 16), 25)
             out = b"".join(frame for frame, _ in frames_)
-            self.assertIn(pcm[: 380 * 16 // ms * ms], out, ms)
+            self.assertIn(pcm[: 380 // ms * ms * 16], out, ms)
             self.assertEqual({len(frame) for frame, _ in frames_}, {320})
 
     def test_wide_and_with_a_clock_of_its_own(self) -> None:
@@ -71,14 +71,19 @@ class Clean(TestCase):
     def test_before_anything_came_there_is_silence(self) -> None:
         self.assertEqual(heard(Hearing(PCMU()), {}, 3), [(bytes(320), NOTHING)] * 3)
 
-    def test_the_frame_to_spare_is_taken_out_where_it_is_quiet(self) -> None:
-        pcm = voice(600) + bytes(16 * 1500) + voice(900)
+    def test_the_frame_to_spare_is_taken_out_in_a_pause(self) -> None:
+        before, after = voice(6000), voice(900)
         hearing = Hearing(Plain())
-        out = b"".join(frame for frame, _ in heard(hearing, sent(pcm), 150))
-        self.assertIn(voice(600), out)
-        self.assertIn(voice(900)[:-640], out)
+        out = b"".join(frame for frame, _ in heard(hearing, sent(before + bytes(16 * 500) + after), 370))
+        self.assertIn(before, out)
+        self.assertIn(after[:-640], out)
         self.assertAlmostEqual(hearing.shorter_ms, 18, delta=5)
         self.assertEqual((hearing.concealed, hearing.jitter.waits), (0, 0))
+
+    def test_where_there_is_no_pause_it_is_taken_out_of_the_voice(self) -> None:
+        hearing = Hearing(Plain())
+        heard(hearing, sent(voice(12_000)), 590)
+        self.assertAlmostEqual(hearing.shorter_ms, 18, delta=5)
 
 
 class Broken(TestCase):

@@ -5,7 +5,7 @@ from unittest import TestCase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartalex.rtp.jitter import HIGHEST_MS, HOLES, START_TICKS, WINDOW, JitterBuffer
+from smartalex.rtp.jitter import CALM_WINDOWS, HIGHEST_MS, HOLES, LOOK_AHEAD_MS, START_TICKS, WINDOW, JitterBuffer
 
 FRAME = 160
 START = 0xFFFFFF00
@@ -118,10 +118,29 @@ class Late(Fed):
 
 class Depth(Fed):
     def test_a_frame_that_is_never_needed_is_given_up(self) -> None:
-        self.clean(0, 3 * WINDOW)
+        self.clean(0, (CALM_WINDOWS + 1) * WINDOW)
         self.assertLess(self.buffer.pending, 0)
         self.buffer.scaled(self.buffer.pending)
         self.assertEqual(self.buffer.pending, 0)
+
+    def test_where_packets_are_lost_a_frame_is_kept_to_see_beyond_the_gap(self) -> None:
+        self.clean(0, 10)
+        self.play()  # nothing to spare any more
+        for n in range(10, 3 * WINDOW):
+            self.each(() if n == 30 else (n,))
+        self.assertAlmostEqual(self.buffer.pending, LOOK_AHEAD_MS * 8, delta=8)
+
+    def test_where_none_is_lost_it_is_not(self) -> None:
+        self.clean(0, 10)
+        self.play()
+        self.clean(10, 3 * WINDOW)
+        self.assertEqual(self.buffer.pending, 0)
+
+    def test_what_was_only_late_is_no_loss(self) -> None:
+        self.clean(0, 10)
+        self.each((11,), (10, 12), (13,))
+        self.clean(14, (CALM_WINDOWS + 2) * WINDOW)
+        self.assertLess(self.buffer.pending, 0)
 
     def test_jitter_asks_for_more_before_anything_is_late(self) -> None:
         self.each(*((n,) for n in range(2 * WINDOW)), jitter=30 * 8)
