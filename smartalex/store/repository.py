@@ -148,14 +148,17 @@ class Repository:
 
     def remove_workspace(self, workspace_id: str) -> None:
         """With its trunks and their secrets, DIDs, agents and directory; records of its calls stay."""
-        trunk = schema.trunk
+        trunk, agent = schema.trunk, schema.agent
         with self.engine.begin() as connection:
             self.changed(connection, "workspace", workspace_id)
             mine = connection.execute(select(trunk.c.id).where(trunk.c.workspace == workspace_id)).scalars().all()
+            agents = connection.execute(select(agent.c.id).where(agent.c.workspace == workspace_id)).scalars().all()
+            for kind, key in (*(("trunk", key) for key in mine), *(("agent", key) for key in agents)):
+                self.changed(connection, kind, key)
             theirs = select(trunk.c.id).where(trunk.c.workspace == workspace_id)
             connection.execute(delete(schema.did).where(schema.did.c.trunk.in_(theirs)))
             connection.execute(delete(schema.binding).where(schema.binding.c.trunk.in_(theirs)))
-            for table in (trunk, schema.agent, schema.extension):
+            for table in (trunk, agent, schema.extension):
                 connection.execute(delete(table).where(table.c.workspace == workspace_id))
             connection.execute(delete(schema.workspace).where(schema.workspace.c.id == workspace_id))
         for trunk_id in mine:

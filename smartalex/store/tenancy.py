@@ -120,8 +120,6 @@ class _Reader:
             _put(
                 workspaces, {workspace_id}, ((row[0], self._workspace(row, directories, None if fresh else old)) for row in rows)
             )
-            if not rows:
-                _forget(workspace_id, trunks, agents, routes)
         return Tenancy(newest, workspaces, trunks, routes, agents)
 
     def _rows(self, query: Select[Any]) -> Iterator[tuple[Any, ...]]:
@@ -182,15 +180,6 @@ def _put(values: dict[str, Any], keys: Iterable[str], found: Iterable[tuple[str,
     for key in keys:
         values.pop(key, None)
     values.update(found)
-
-
-def _forget(workspace_id: str, trunks: dict[str, Trunk], agents: dict[str, Agent], routes: dict[str, Routes]) -> None:
-    """With a workspace everything in it has gone."""
-    for key in [key for key, trunk in trunks.items() if trunk.workspace_id == workspace_id]:
-        del trunks[key]
-        routes.pop(key, None)
-    for key in [key for key, agent in agents.items() if agent.workspace_id == workspace_id]:
-        del agents[key]
 
 
 def _extensions(parts: tuple[bytes, ...]) -> Iterator[Extension]:
