@@ -6,13 +6,16 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReadDescriptor
 from zope.interface import implementer
 
 from smartalex.rtp.leg import Address, Leg
 from smartalex.rtp.monitor import metrics
 from smartalex.rtp.protection import quietly
 from smartalex.rtp.rtcp import Compound, Schedule, parse
+
+READ_S = 0.5
+"""The first reports come later; a call that is over by then costs the reactor nothing."""
 
 
 @implementer(IReadDescriptor)
@@ -23,15 +26,24 @@ class Control:
     `until_s(leg)` are the seconds until its next tick.
     """
 
-    __slots__ = ("_alarm", "_learned", "_leg", "_now", "_random", "_reactor", "_schedule", "_socket", "until_s")
+    __slots__ = (
+        "_alarm", "_clock", "_learned", "_leg", "_now", "_random", "_reactor", "_reading", "_schedule", "_socket", "until_s",
+    )  # fmt: skip
 
-    def __init__(
-        self, leg: Leg, sock: socket.socket, reactor: Any, random: Callable[[int], int], now: Callable[[], float]
+    def __init__(  # noqa: PLR0917
+        self,
+        leg: Leg,
+        sock: socket.socket,
+        reactor: Any,
+        clock: IReactorTime,
+        random: Callable[[int], int],
+        now: Callable[[], float],
     ) -> None:
         self._leg = leg
         self._socket = sock
         leg.send_beside = quietly(sock)
-        self._reactor = reactor
+        self._reactor, self._clock = reactor, clock
+        self._reading = False
         self._random = random
         self._now = now
         self._learned: tuple[Address, bool, Address] | None = None  # of which RTP address, sharing its port or not
@@ -40,17 +52,29 @@ class Control:
         self.until_s: Callable[[Leg], float] = lambda leg: 0.0
 
     def start(self) -> None:
-        """When the leg knows its peer."""
-        self._reactor.addReader(self)
-        self._alarm = self._reactor.callLater(self._schedule.first_s(self._draw()), self._due)
+        """When the leg knows its peer; `begin` is to follow."""
+        if self._leg.protection is not None:
+            self._read()  # a handshake waits for us
+
+    def begin(self) -> None:
+        """READ_S after `start`."""
+        self._read()
+        self._alarm = self._clock.callLater(max(0.0, self._schedule.first_s(self._draw()) - READ_S), self._due)
+
+    def _read(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._reactor.addReader(self)
 
     def close(self) -> None:
         """Say goodbye, if anything was ever said."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        if self._reading:
+            self._reading = False
             self._reactor.removeReader(self)
-            self.leave()
+        self.leave()
         self._socket.close()
 
     def leave(self) -> None:
@@ -64,7 +88,7 @@ class Control:
         if not wait_s:
             self._send()
             wait_s = self._schedule.sent(now, self._draw())
-        self._alarm = self._reactor.callLater(wait_s, self._due)
+        self._alarm = self._clock.callLater(wait_s, self._due)
 
     def _draw(self) -> float:
         return self._random(32) / (1 << 32)

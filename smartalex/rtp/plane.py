@@ -8,14 +8,15 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import ReferenceType, ref
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from smartalex.errors import ResourcesExhausted
 from smartalex.interfaces import ICounters, IMediaSink
-from smartalex.rtp.control import Control
+from smartalex.rtp.control import READ_S, Control
 from smartalex.rtp.dtls import Handshake, Identity
 from smartalex.rtp.leg import CONCEALED, NOTHING, Leg, LegStats, MediaParams
 from smartalex.rtp.reader import Reader, Shared
@@ -85,6 +86,7 @@ class MediaPlane:
         self.counters = counters
         self.identity: Identity | None = None  # without one no leg can do DTLS-SRTP
         self._reactor = reactor
+        self.clock: IReactorTime = reactor  # for what need not be exact
         self._options = options
         self._random = random
         self._now, self._wall = now, wall
@@ -98,6 +100,7 @@ class MediaPlane:
         self._resting: deque[tuple[float, int]] = deque()
         self._slots: list[list[Leg]] = [[] for _ in range(options.slots)]
         self._readers: dict[Leg, Reader] = {}
+        self._beginning: deque[tuple[float, ReferenceType[Leg]]] = deque()  # whose RTCP is to begin, and when
         self._alarm: IDelayedCall | None = None
         self._slot = self._woken = 0  # the next one, and the one that the alarm is set for
         self._due = self._wake = 0.0
@@ -131,7 +134,7 @@ class MediaPlane:
         leg.on_started, leg.on_closed, leg.on_pressed = self._started, self._closed, self.sink.on_dtmf
         self._enter(leg, min(self._coming(self._woken), key=lambda n: len(self._slots[n])))
         leg.rtcp.epoch = NTP_EPOCH_S + self._wall() - self._now()
-        control = Control(leg, rtcp, self._reactor, self._random, self._now)
+        control = Control(leg, rtcp, self._reactor, self.clock, self._random, self._now)
         control.until_s, leg.on_control, leg.on_renewing = self._until_s, control.received, control.leave
         reader = self._readers[leg] = Reader(leg, sock, control, self._shared)
         if self._options.polled:
@@ -201,6 +204,7 @@ class MediaPlane:
         most = min(sizes) * 5 // 4 + 2
         self._enter(leg, next(n for n in self._coming(self._slot) if sizes[n] <= most))
         self._readers[leg].control.start()
+        self._beginning.append((self._now() + READ_S, ref(leg)))
 
     def _until_s(self, leg: Leg) -> float:
         """Its next tick."""
@@ -260,6 +264,8 @@ class MediaPlane:
             self.late_ticks += 1
             if late > STALL_S:
                 self._let_go(int(late / TICK_S))
+        if self._beginning:
+            self._begin_control()
         while self._due <= self._now() + EARLY_S:
             legs = self._slots[self._slot]
             self._slot = (self._slot + 1) % len(self._slots)
@@ -267,6 +273,13 @@ class MediaPlane:
             self._run_slot(legs)
         if self._alarm is not None:  # not stopped meanwhile
             self._schedule()
+
+    def _begin_control(self) -> None:
+        now = self._now()
+        while self._beginning and self._beginning[0][0] <= now:
+            leg = self._beginning.popleft()[1]()
+            if leg is not None and not leg.closed:
+                self._readers[leg].control.begin()
 
     def _let_go(self, frames: int) -> None:
         self._due += frames * TICK_S

@@ -17,6 +17,7 @@ from smartalex.interfaces import IAudioOut
 from smartalex.media.codecs.g711 import PCMA, PCMU
 from smartalex.media.frame import Clip
 from smartalex.rtp import dtmf, rtcp
+from smartalex.rtp.control import READ_S
 from smartalex.rtp.plane import CONCEALED, NOTHING, MediaParams
 from smartalex.rtp.reports import NTP_EPOCH_S, RtcpSession
 from smartalex.rtp.source import Source
@@ -728,7 +729,7 @@ class Control(Case):
         self.addCleanup(stranger.close)
         block = rtcp.Block(peer.ssrc, 255, 1000, 1, 1)
         stranger.sendto(rtcp.compound(rtcp.Report(1, None, (block,)), "x"), ("127.0.0.1", leg.local_port + 1))
-        bench.run(0.01)
+        bench.run(READ_S + 0.1)
         stats = leg.stats()
         self.assertEqual((stats.malformed, stats.strangers, stats.remote_lost), (1, 1, None))
 
@@ -821,7 +822,7 @@ class Control(Case):
     def test_the_peers_bye_is_noted(self) -> None:
         bench, leg, peer = self.connected()
         self.told(peer, leg, bye=True)
-        bench.run(0.01)
+        bench.run(READ_S + 0.1)
         self.assertTrue(leg.rtcp.left)
 
     def test_who_has_our_ssrc_by_chance_is_heard_and_we_take_another(self) -> None:
