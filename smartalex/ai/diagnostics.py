@@ -131,9 +131,14 @@ class _Factory:
 
 
 class PlayFactory(_Factory):
-    """A sound in a loop, to hear that audio gets through."""
+    """A sound in a loop, to hear that audio gets through; with listen=yes the caller is listened to as by a real agent."""
 
     name = "play"
+
+    def __init__(self, listen: str = "no") -> None:
+        if listen not in ("yes", "no"):
+            raise ValueError(f"listen={listen}: write yes or no")
+        self.receives = listen == "yes"
 
     def session(self, brief: Brief) -> PlaySession:
         return PlaySession()

@@ -31,6 +31,9 @@ STALL_S = 0.2
 EARLY_S = 0.0006
 """A timer that fires so much too early, having been rounded, counts as on time."""
 
+SPARE = 4
+"""So many legs more than its share a slot takes for the sake of their first packet."""
+
 BIND_ATTEMPTS = 100
 _BUCKET_S, _BUCKETS = 0.00025, 200
 
@@ -201,7 +204,7 @@ class MediaPlane:
         self._leave(leg)
         self._skip_empty()
         sizes = [len(legs) for legs in self._slots]
-        most = min(sizes) * 5 // 4 + 2
+        most = len(self._readers) * 5 // 4 // len(sizes) + SPARE
         self._enter(leg, next(n for n in self._coming(self._slot) if sizes[n] <= most))
         self._readers[leg].control.start()
         self._beginning.append((self._now() + READ_S, ref(leg)))

@@ -19,6 +19,8 @@ class Seams(TestCase):
             self.assertEqual(factory.validate(), [])
             self.assertFalse(factory.greets)
         self.assertEqual([f.receives for f in (PlayFactory(), EchoFactory(), SilentFactory())], [False, True, False])
+        self.assertTrue(PlayFactory(listen="yes").receives)
+        self.assertRaises(ValueError, PlayFactory, listen="perhaps")
 
 
 class Agents(TestCase):
