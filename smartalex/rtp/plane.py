@@ -205,7 +205,7 @@ class MediaPlane:
         self._skip_empty()
         sizes = [len(legs) for legs in self._slots]
         most = len(self._readers) * 5 // 4 // len(sizes) + SPARE
-        self._enter(leg, next(n for n in self._coming(self._slot) if sizes[n] <= most))
+        self._enter(leg, next(n for n in self._coming(self._slot) if sizes[n] < most))
         self._readers[leg].control.start()
         self._beginning.append((self._now() + READ_S, ref(leg)))
 
