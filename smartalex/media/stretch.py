@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.13 on it is the package audioop-lts
+    from audioop import rms
 
 Samples = NDArray[np.float32]
 
@@ -56,7 +62,7 @@ class Pauses:
         self._quiet = 0
 
     def at(self, pcm: bytes) -> bool:
-        level = _rms(_samples(pcm))
+        level = rms(pcm, 2)
         self._loudest = max(level, self._loudest * FORGETTING)
         self._quiet = self._quiet + 1 if level < max(QUIET_RMS, self._loudest * BETWEEN_WORDS) else 0
         return self._quiet > CLOSURE_FRAMES
@@ -66,7 +72,7 @@ def _lag(start: Samples, searched: Samples, rate: int, enough: float) -> int:
     """The shift under which `searched` resembles `start` most, 0 when it does not enough."""
     shortest = int(SHORTEST_MS * rate / 1000)
     count = len(searched) - len(start)
-    if count < shortest or enough > 1:
+    if count < shortest:
         return 0
     if _rms(searched) < QUIET_RMS:
         return count

@@ -17,8 +17,9 @@ NOTHING, CONCEALED = 1, 2
 HASTY_MS = 40
 """So much too deep, and the match need not be good."""
 
-PATIENCE_TICKS = 200
-"""For so long what is too deep waits for a pause; then it is taken out of speech."""
+HASTE_TICKS, PATIENCE_TICKS, GIVE_UP_TICKS = 25, 200, 250
+"""In haste any joint is good enough after so many; else it waits for a pause for so long, then for a good match in speech, and
+then it is left as it is for a while."""
 
 RECOVERED_MS = 60
 """What a codec may restore by itself; the packet after the gap often holds the one before it once more."""
@@ -27,19 +28,19 @@ RECOVERED_MS = 60
 class Hearing:
     """Sans-IO: `push` what the receiver lets through, `hear` one frame at `codec.rate` each 20 ms.
 
-    `concealed` frames held something made up, `concealed_ms` of it; `longer_ms` and `shorter_ms` is what was put in and taken
-    out to change the depth.
+    `longer_ms` and `shorter_ms` is what was put in and taken out to change the depth.
     """
 
     __slots__ = (
-        "_codec", "_concealer", "_foreseen", "_foretold", "_last", "_noise", "_noise_at", "_pauses", "_per_unit",
-        "_recover", "_rest", "_silence", "_size", "_waited", "concealed", "concealed_ms", "jitter", "longer_ms", "shorter_ms",
+        "_codec", "_concealed", "_concealed_ms", "_concealer", "_foreseen", "_foretold", "_last", "_noise", "_noise_at",
+        "_pauses", "_pauses_then", "_per_unit", "_recover", "_rest", "_silence", "_size", "_waited", "_waiting", "_waiting_ms",
+        "jitter", "longer_ms", "shorter_ms",
     )  # fmt: skip
 
     def __init__(self, codec: ICodec) -> None:
         self.jitter = JitterBuffer(codec.clock)
-        self.concealed = 0
-        self.concealed_ms = 0.0
+        self._concealed, self._concealed_ms = 0, 0.0
+        self._waiting, self._waiting_ms, self._pauses_then = 0, 0.0, 0  # made up without knowing whether anything is lost
         self.longer_ms = self.shorter_ms = 0.0
         self.change(codec)
 
@@ -56,7 +57,7 @@ class Hearing:
         before = self.jitter
         self.jitter = JitterBuffer(codec.clock)
         self.jitter.late, self.jitter.waits, self.jitter.duplicates = before.late, before.waits, before.duplicates
-        self.jitter.missing, self.jitter.dropped = before.missing, before.dropped
+        self.jitter.missing, self.jitter.dropped, self.jitter.pauses = before.missing, before.dropped, before.pauses
         self._rest = self._noise = b""
         self._noise_at = self._waited = 0
         self._pauses = Pauses()
@@ -65,12 +66,13 @@ class Hearing:
         """A new source, or a sender that has begun anew."""
         self.jitter.reset()
         self._rest = b""
+        self._waiting, self._waiting_ms = 0, 0.0
 
-    def push(self, timestamp: int, payload: bytes, jitter: float = 0.0) -> None:
-        """`timestamp` as in the header; `jitter` is the source's (RFC 3550 6.4.1) in units of the RTP clock."""
+    def push(self, timestamp: int, payload: bytes, jitter: float = 0.0, sequence: int = -1) -> None:
+        """As in the header, `sequence` -1 if not known; `jitter` is the source's (RFC 3550 6.4.1) in units of the RTP clock."""
         if self._noise:
             self._noise = b""
-        self.jitter.push(timestamp, payload, jitter)
+        self.jitter.push(timestamp, payload, jitter, sequence)
 
     def noise(self, level: int) -> None:
         """Comfort noise until audio comes again (RFC 3389); `level` is 0 to 127, in dB below full scale."""
@@ -105,7 +107,8 @@ class Hearing:
             else:
                 gap = jitter.gap()
                 if gap:
-                    made, flags = self._made_up(gap, size - len(pcm)), flags | CONCEALED
+                    quiet = (gap < 0 or jitter.paused) and (self._noise or self._concealer.silent)
+                    made, flags = self._made_up(gap, size - len(pcm)), flags | (NOTHING if quiet else CONCEALED)
                     pcm += made
                     made_up += len(made)
         if jitter.pending and not flags:
@@ -113,17 +116,46 @@ class Hearing:
         frame, self._rest = pcm[:size], pcm[size:]
         jitter.ahead = int(len(self._rest) / self._per_unit)
         self._last = frame
+        if flags & NOTHING:
+            return frame, NOTHING
         if flags:
-            if jitter.dry and (self._noise or self._concealer.silent):
-                return frame, NOTHING
-            self.concealed += 1
-            self.concealed_ms += made_up * 500 / self._codec.rate
+            self._account(made_up * 500 / self._codec.rate)
         return frame, flags
+
+    def _account(self, made_up_ms: float) -> None:
+        if self.jitter.dry:
+            self._waiting += 1
+            self._waiting_ms += made_up_ms
+        else:
+            self._concealed += 1
+            self._concealed_ms += made_up_ms
+
+    def _decide(self) -> None:
+        """Whether what was made up when nothing was there stood for something, or the sender had paused."""
+        if self._waiting and not self.jitter.dry:
+            if self.jitter.pauses == self._pauses_then:
+                self._concealed += self._waiting
+                self._concealed_ms += self._waiting_ms
+            self._waiting, self._waiting_ms = 0, 0.0
+
+    @property
+    def concealed(self) -> int:
+        """Frames that held something made up, in place of what was lost or late."""
+        self._decide()
+        return self._concealed
+
+    @property
+    def concealed_ms(self) -> float:
+        self._decide()
+        return self._concealed_ms
 
     def _made_up(self, gap: int, wanted: int) -> bytes:
         """In place of what is lost, or has yet to come."""
         jitter = self.jitter
         if gap < 0:
+            if not jitter.dry:
+                self._decide()
+                self._pauses_then = jitter.pauses
             jitter.dry += int(wanted / self._per_unit)
             return self._stand_in(wanted)
         size = int(gap * self._per_unit) & ~1
@@ -131,7 +163,7 @@ class Hearing:
             following = jitter.following
             jitter.passed(gap)
             return self._concealer.good(self._recover(size, following))
-        following = self._following()
+        following = b"" if jitter.paused else self._following()
         if size <= wanted:
             jitter.passed(gap)
             return self._stand_in(size, following, size)
@@ -161,6 +193,9 @@ class Hearing:
             jitter.scaled(int(added * 2 / per_unit))
             self.longer_ms += added * 1000 / rate
             return pcm
+        alike = self._alike(pcm[: self._size], samples * 1000 // rate)
+        if alike == NEVER:
+            return pcm
         payload = jitter.take() if len(pcm) < 2 * self._size else None
         if payload is not None:
             heard = self._codec.decode(payload) if payload is not self._foreseen else self._foretold
@@ -168,11 +203,11 @@ class Hearing:
             pcm += self._concealer.good(heard)
         spare = (len(pcm) - self._size) // 2
         if spare > 0:
-            pcm, cut = shorter(pcm, rate, min(samples, spare), self._alike(pcm[: self._size], samples * 1000 // rate))
+            pcm, cut = shorter(pcm, rate, min(samples, spare), alike)
             jitter.scaled(-int(cut * 2 / per_unit))
-            if not jitter.pending:
-                self._waited = 0
             self.shorter_ms += cut * 1000 / rate
+            if not jitter.pending or (cut and alike == ALIKE_ENOUGH):
+                self._waited = 0
         return pcm
 
     def _alike(self, pcm: bytes, too_deep_ms: int) -> float:
@@ -181,5 +216,8 @@ class Hearing:
         if self._pauses.at(pcm):
             return ANYHOW
         if too_deep_ms > HASTY_MS:
-            return ALIKE_ENOUGH
+            return ALIKE_ENOUGH if self._waited <= HASTE_TICKS else ANYHOW
+        if self._waited > GIVE_UP_TICKS:
+            self.jitter.content()
+            self._waited = 0
         return ALIKE if self._waited > PATIENCE_TICKS else NEVER

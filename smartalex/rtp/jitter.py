@@ -18,11 +18,14 @@ START_TICKS = 1
 FIRST_WINDOW, WINDOW = 10, 25
 """Ticks after which the depth is thought over."""
 
-CALM_WINDOWS = 10
+CALM_WINDOWS, CONTENT_WINDOWS = 10, 120
 SLACK_MS = 2
 
 LOOK_AHEAD_MS, LOSSY_WINDOWS = 22, 60
 """So much lead after a loss, for so long: what comes after a gap is then known where it begins, and can be led up to."""
+
+CHECK_TICKS, ODD_CHECKS = 2 * WINDOW, 3
+"""How often timestamps are compared with time and numbers, and how often in a row they must be found wrong."""
 
 STALL_MS = 120
 """A longer gap is an interruption, and says nothing about the next one."""
@@ -38,18 +41,21 @@ class JitterBuffer:
     """`push` what arrives; each 20 ms `tick`, and `take` until the frame is full.  All amounts are in units of the RTP clock.
 
     `pending` is how much what is heard should become longer (or shorter, below 0).  `late` packets came after their turn and
-    are lost, `waits` is how often playing waited for one that came, `missing` how many gaps were passed.
+    are lost, `waits` is how often playing waited for one that came, `missing` how many gaps were passed, `pauses` how often
+    the sender had sent nothing, and `paused` that it did so before the packet that is next.
     """
 
     __slots__ = (
-        "_behind", "_count", "_fresh", "_holes", "_jitter", "_lossy", "_low", "_lows", "_newest", "_next", "_packets",
-        "_settle_at", "_sum", "_ticks", "_unit", "_waiting", "ahead", "depth_ms", "dropped", "dry", "duplicates", "late",
-        "missing", "pending", "playing", "waits",
+        "_behind", "_checked", "_content", "_count", "_counted", "_fresh", "_holes", "_jitter", "_length", "_lossy", "_low",
+        "_lows", "_newest", "_next", "_odd", "_packets", "_sequence", "_settle_at", "_stamp", "_sum", "_ticks", "_unit",
+        "_waiting", "ahead", "depth_ms", "dropped", "dry", "duplicates", "late", "missing", "paused", "pauses", "pending",
+        "playing", "waits",
     )  # fmt: skip
 
     def __init__(self, clock: int = 8000) -> None:
         self._unit = clock // 1000
-        self.late = self.waits = self.duplicates = self.missing = self.dropped = 0
+        self.late = self.waits = self.duplicates = self.missing = self.dropped = self.pauses = 0
+        self._length = 0
         self._packets: dict[int, bytes] = {}
         self._holes: deque[tuple[int, int]] = deque(maxlen=HOLES)
         self._lows: deque[int] = deque(maxlen=CALM_WINDOWS)
@@ -70,7 +76,10 @@ class JitterBuffer:
         self.ahead = self.dry = self.pending = 0  # decoded and not yet heard; concealed with nothing there
         self._ticks, self._settle_at = 0, FIRST_WINDOW
         self._jitter = 0.0
-        self._lossy = 0  # for so many windows more
+        self._lossy = self._content = 0  # for so many windows more
+        self.paused = self._counted = False
+        self._stamp = self._sequence = -1
+        self._checked, self._odd = (0, 0), 0
         self._begin_window()
 
     def _begin_window(self) -> None:
@@ -78,8 +87,13 @@ class JitterBuffer:
 
     # ------------------------------------------------------------------ in
 
-    def push(self, timestamp: int, payload: bytes, jitter: float = 0.0) -> None:
-        """`timestamp` is the 32 bits of the header, `jitter` the source's so far."""
+    def push(self, timestamp: int, payload: bytes, jitter: float = 0.0, sequence: int = -1) -> None:
+        """`timestamp` and `sequence` are the header's, -1 for not known; `jitter` is the source's so far."""
+        if self._counted:
+            timestamp = self._stamp + (((sequence - self._sequence + 0x8000) & 0xFFFF) - 0x8000) * self._length & 0xFFFFFFFF
+        if self.dry and not self._packets:
+            self.paused = sequence >= 0 and sequence == (self._sequence + 1) & 0xFFFF
+        self._stamp, self._sequence = timestamp, sequence
         if self._next < 0:
             self._next = self._newest = timestamp + (1 << 32)
         step = ((timestamp - self._next + 0x80000000) & 0xFFFFFFFF) - 0x80000000
@@ -163,6 +177,9 @@ class JitterBuffer:
             self._next = min(self._packets)
         elif self._ticks >= self._settle_at:
             self._settle()
+            if not self._counted and self._ticks % CHECK_TICKS == FIRST_WINDOW:
+                self._check()
+                return self.playing
         return True
 
     def take(self) -> bytes | None:
@@ -171,6 +188,7 @@ class JitterBuffer:
 
     def heard(self, units: int) -> None:
         self._next += units
+        self._length = units
         if self.dry:
             self.dry = 0
             self._waiting = True
@@ -204,11 +222,31 @@ class JitterBuffer:
         self._waiting = True
 
     def _hole(self, end: int) -> None:
-        if end > self._next:
+        if end <= self._next:
+            return
+        if self.paused:
+            self.paused = False
+            self.pauses += 1
+        else:
             self.missing += 1
             self._lossy = LOSSY_WINDOWS
             self._holes.append((self._next, end))
-            self._next = end
+        self._next = end
+
+    # ------------------------------------------------------------------ timestamps that are none
+
+    def _check(self) -> None:
+        """Some peers count 20 ms in packets of 30, or G.722 at 16 kHz: then it is by number that packets have their places."""
+        stamp, sequence = self._checked
+        self._checked = self._stamp, self._sequence
+        said, sent = (self._stamp - stamp) & 0xFFFFFFFF, ((self._sequence - sequence) & 0xFFFF) * self._length
+        passed = CHECK_TICKS * FRAME_MS * self._unit
+        odd = abs(sent - passed) < 0.15 * passed and abs(said - sent) > 0.2 * sent
+        self._odd = self._odd + 1 if odd and self._sequence >= 0 else 0
+        if self._odd == ODD_CHECKS:
+            stamp, sequence = self._checked
+            self.reset()
+            self._stamp, self._sequence, self._counted = stamp, sequence, True
 
     # ------------------------------------------------------------------ how deep
 
@@ -234,6 +272,8 @@ class JitterBuffer:
         self._lows.append(low)
         if low > max(40 * unit, 2 * SPREAD * self._jitter):
             self.pending = -int(low - max(slack, want))
+        elif self._content:
+            self._content -= 1
         elif len(self._lows) == CALM_WINDOWS:
             excess = min(min(self._lows) - slack, int(mean - want))
             self.pending = -excess if excess > 0 else min(self.pending, 0)
@@ -247,3 +287,8 @@ class JitterBuffer:
             self.pending = 0
         self._lows.clear()
         self._low = max(0, self._low + units) if self._count else self._low
+
+    def content(self) -> None:
+        """With the depth as it is, for a while."""
+        self.pending = 0
+        self._content = CONTENT_WINDOWS

@@ -113,7 +113,7 @@ class Receiver:
             if state != BAD:
                 source.arrived(timestamp, arrival)
                 if self.enabled:
-                    self.hearing.push(timestamp, bytes(buffer[start:end]), source.jitter)
+                    self.hearing.push(timestamp, bytes(buffer[start:end]), source.jitter, sequence)
         elif kind == self._dtmf_pt:
             return pressed + self._dtmf.packet(bytes(buffer[start:end]), timestamp)
         return pressed

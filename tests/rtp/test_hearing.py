@@ -34,11 +34,12 @@ Arrivals = dict[int, list[tuple[int, bytes]]]
 
 
 def heard(hearing: Hearing, arrivals: Arrivals, ticks: int, jitter: float = 0.0) -> list[tuple[bytes, int]]:
-    """Frames of so many ticks; `arrivals` has the (timestamp, payload) that are there before each."""
-    out = []
+    """Frames of so many ticks; `arrivals` has the (timestamp, payload) that are there before each, in the order of sending."""
+    out, sequence = [], 65000
     for tick in range(ticks):
         for timestamp, payload in arrivals.get(tick, ()):
-            hearing.push(timestamp, payload, jitter)
+            hearing.push(timestamp, payload, jitter, sequence & 0xFFFF)
+            sequence += 1
         out.append(hearing.hear())
     return out
 
@@ -118,6 +119,92 @@ class Broken(TestCase):
         frames_ = heard(hearing, {n: [(1600 + n * FRAME, b"ab" * 320)] for n in range(5)}, 5)
         self.assertEqual({len(frame) for frame, _ in frames_}, {640})
         self.assertEqual(frames_[-1], (b"ab" * 320, 0))
+
+
+class Senders(TestCase):
+    """As they are."""
+
+    def test_one_that_sends_nothing_in_pauses_has_lost_nothing(self) -> None:
+        hearing = Hearing(Plain())
+        arrivals = {n: [(n * FRAME, frame)] for n, frame in enumerate(frames(voice(12_000))) if n % 50 < 35}
+        flags = [flags for _, flags in heard(hearing, arrivals, 600)]
+        self.assertEqual((hearing.concealed, hearing.concealed_ms), (0, 0))
+        self.assertEqual((hearing.jitter.pauses, hearing.jitter.missing, hearing.jitter.waits), (11, 0, 0))
+        self.assertLess(flags.count(CONCEALED), 12 * 4)
+        self.assertLess(hearing.jitter.depth_ms, 35)
+
+    def test_what_is_lost_at_the_end_of_a_pause_is_lost(self) -> None:
+        hearing, sent_ = Hearing(Plain()), frames(voice(2000))
+        for n in range(100):
+            if not 40 <= n < 61:
+                hearing.push(n * FRAME, sent_[n], 0.0, n - 20 * (n > 40))
+            hearing.hear()
+        self.assertEqual((hearing.jitter.pauses, hearing.jitter.missing), (0, 1))
+        self.assertGreater(hearing.concealed, 0)
+
+    def test_what_breaks_off_for_ever_is_not_counted(self) -> None:
+        hearing = Hearing(Plain())
+        heard(hearing, sent(voice(400)), 40)
+        self.assertEqual(hearing.concealed, 0)
+
+    def test_one_that_counts_wrong(self) -> None:
+        """Packets of 30 ms whose timestamps say 20, of 20 that say 40 (G.722 at 16 kHz), of 20 that say nothing."""
+        pcm = voice(12_000)
+        for ms, step in ((30, 160), (20, 320), (20, 0)):
+            hearing, size = Hearing(Plain()), ms * 16
+            arrivals = {tick: [(at * 2 // size * step, payload) for at, payload in row] for tick, row in sent(pcm, size).items()}
+            out = heard(hearing, arrivals, 580)
+            self.assertEqual([flags for _, flags in out[-350:]], [0] * 350, (ms, step))
+            whole, pieces = b"".join(frame for frame, _ in out), frames(pcm[9000 * 16 : 11_000 * 16], 200 * 16)
+            self.assertGreaterEqual(sum(piece in whole for piece in pieces), 8, (ms, step))  # others are cut, to be less deep
+
+    def test_one_whose_clock_differs_by_200_parts_in_a_million(self) -> None:
+        """Over five minutes: 60 ms too much are cut out, or 60 ms made up, 20 at a time."""
+        phrase = frames(voice(1600) + bytes(16 * 400))
+        for ppm in (-200, 200):
+            hearing = Hearing(Plain())
+            arrivals: Arrivals = {}
+            for n in range(15_000):
+                arrivals.setdefault(int(n * (1 + ppm * 1e-6) + 0.15), []).append((n * FRAME, phrase[n % 100]))
+            deepest = 0.0
+            for tick in range(15_000):
+                for timestamp, payload in arrivals.get(tick, ()):
+                    hearing.push(timestamp, payload, 0.0, timestamp // FRAME)
+                hearing.hear()
+                deepest = max(deepest, hearing.jitter.depth_ms)
+            self.assertLess(deepest, 45)
+            self.assertLessEqual(hearing.jitter.waits, 3)
+            self.assertEqual((hearing.jitter.late, hearing.jitter.missing, hearing.jitter.dropped), (0, 0, 0))
+            self.assertEqual(hearing.concealed, hearing.jitter.waits)
+
+    def test_packets_of_any_length_that_are_lost(self) -> None:
+        pcm = voice(3000)
+        for ms in (10, 20, 30, 40, 60):
+            arrivals = sent(pcm, ms * 16)
+            numbered = [(tick, at, payload) for tick, row in arrivals.items() for at, payload in row]
+            hearing, n = Hearing(Plain()), 0
+            out = []
+            for tick in range(140):
+                while n < len(numbered) and numbered[n][0] == tick:
+                    if n % 9 != 8:
+                        hearing.push(numbered[n][1], numbered[n][2], 0.0, n)
+                    n += 1
+                out.append(hearing.hear())
+            lost = len([k for k in range(n) if k % 9 == 8])
+            self.assertAlmostEqual(hearing.concealed_ms, lost * ms, delta=ms, msg=str(ms))
+            self.assertEqual({len(frame) for frame, _ in out}, {320})
+            self.assertEqual((hearing.jitter.late, hearing.jitter.waits), (0, 0), ms)
+            self.assertLess(hearing.longer_ms, 40)
+
+    def test_the_first_packets_of_all_are_lost(self) -> None:
+        pcm = voice(600)
+        arrivals = sent(pcm)
+        for missing in (1, 2):
+            hearing = Hearing(Plain())
+            for n in range(1, 1 + missing):
+                arrivals.pop(n, None)
+            out = b"".join(frame for frame, _ in heard(hearing, arrivals, 28))
+            self.assertIn(pcm[640 * 2 : 640 * 12], out)
 
 
 class Jittery(TestCase):

@@ -13,6 +13,7 @@ from smartalex.counters import Counters
 from smartalex.rtp.keys import KeyPresses
 from smartalex.rtp.packet import HEADER, pack
 from smartalex.rtp.plane import MediaParams, PlaneOptions
+from smartalex.rtp.reader import SO_TIMESTAMPNS
 from smartalex.rtp.rtcp import KINDS
 
 FRAME_S = 0.02
@@ -191,6 +192,7 @@ class Bench:
 
     def connected(self, params: MediaParams = PARAMS) -> tuple[Any, Peer]:
         leg, peer = self.plane.open(), self.peer()
+        leg._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)  # the kernel's clock is not ours
         leg.set_remote(peer.address, peer.port, params)
         return leg, peer
 
