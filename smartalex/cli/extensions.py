@@ -11,7 +11,18 @@ import attrs
 import click
 
 from smartalex.cli import extensions_csv as table
-from smartalex.cli.state import columns, json_option, opened, settle, show_json, state_options, unknown, workspace_of
+from smartalex.cli.state import (
+    columns,
+    confirmed,
+    json_option,
+    opened,
+    settle,
+    show_json,
+    state_options,
+    unknown,
+    workspace_of,
+    yes_option,
+)
 from smartalex.errors import ConfigurationError
 from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.workspace import Tenancy, Workspace
@@ -31,8 +42,20 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
       smartalex extensions import staff.csv --replace
       smartalex extensions add 301 "Sarah Mitchell" --department billing --alias sally
     """
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        show_all(state, config, workspace, as_json)
+
+
+@command.command("list")
+@workspace_option
+@state_options
+@json_option
+def listing(state: str | None, config: str | None, *, workspace: str | None, as_json: bool) -> None:
+    """List the directory, as the command alone does."""
+    show_all(state, config, workspace, as_json)
+
+
+def show_all(state: str | None, config: str | None, workspace: str | None, as_json: bool) -> None:
     directory = workspace_of(opened(state, config).repository.tenancy(), workspace).directory
     rows = [_described(extension, directory) for extension in directory.extensions]
     if as_json:
@@ -45,7 +68,7 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
             click.echo(line)
 
 
-HEAD = ("NUMBER", "NAME", "KIND", "DEPARTMENT", "KEY", "ALIASES")
+HEAD = ("NUMBER", "NAME", "KIND", "DEPARTMENT", "KEY", "AVAILABLE", "WARM", "ALIASES")
 
 
 def _described(extension: Extension, directory: Directory) -> dict[str, Any]:
@@ -55,7 +78,10 @@ def _described(extension: Extension, directory: Directory) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
     name = row["name"] + (" (operator)" if row["operator"] else "")
-    return row["number"], name, row["kind"], row["department"], row["digit"], "; ".join(row["aliases"])
+    return (
+        row["number"], name, row["kind"], row["department"], row["digit"], row["availability"] or "always",
+        "yes" if row["warm_transfer"] else "no", "; ".join(row["aliases"]),
+    )  # fmt: skip
 
 
 @command.command()
@@ -68,6 +94,13 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
 )
 @click.option("--digit", default="", metavar="D", help="The key that stands for it.")
 @click.option("--pronunciation", default="", metavar="TEXT", help="How the name sounds, in plain letters.")
+@click.option(
+    "--availability",
+    default="",
+    metavar="HOURS",
+    help='When callers may be put through: "Mo-Fr 08:00-17:00", or off (default always).',
+)
+@click.option("--warm-transfer", is_flag=True, help="They may be called and told who is there before callers are put through.")
 @click.option("--operator", is_flag=True, help="It is who 'operator' means.")
 @workspace_option
 @state_options
@@ -78,6 +111,7 @@ def add(
     *,
     alias: tuple[str, ...],
     operator: bool,
+    warm_transfer: bool,
     workspace: str | None,
     state: str | None,
     config: str | None,
@@ -90,7 +124,8 @@ def add(
       smartalex extensions add 301 "Sarah Mitchell" --department billing --alias sally
       smartalex extensions add 600 Reception --kind department --digit 0 --operator
     """
-    row = {"number": number, "display_name": name, "aliases": ";".join(alias), **cells}
+    warm = "yes" if warm_transfer else "no"
+    row = {"number": number, "display_name": name, "aliases": ";".join(alias), "warm_transfer": warm, **cells}
     for column, problem in table.wrong(row):
         raise click.UsageError(f"{column.replace('display_name', 'name')}: {problem}")
     here = opened(state, config)
@@ -112,13 +147,17 @@ def add(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.csv")
 @click.option("--replace", is_flag=True, help="The file is the whole directory: take out what it does not hold.")
 @workspace_option
+@yes_option
 @state_options
 @json_option
-def load(file: Path, *, replace: bool, workspace: str | None, state: str | None, config: str | None, as_json: bool) -> None:
+def load(
+    file: Path, *, replace: bool, workspace: str | None, yes: bool, state: str | None, config: str | None, as_json: bool
+) -> None:
     """Add and change entries from a file, all of them or, when a line is wrong, none; up to 500 rows.
 
     The first line names the columns: number, display_name, and any of department, aliases (separated by ;),
-    kind (person or department), digit, pronunciation.
+    kind (person or department), digit, pronunciation, warm_transfer (yes or no), availability (such as
+    "Mo-Fr 08:00-17:00", or off).
 
     \b
       smartalex extensions import staff.csv
@@ -128,7 +167,7 @@ def load(file: Path, *, replace: bool, workspace: str | None, state: str | None,
       301,Sarah Mitchell,billing,sally;miss mitchell
     """
     try:
-        found, ignored = table.read(file.read_text(encoding="utf-8"))
+        found = table.read(file.read_text(encoding="utf-8"))
     except (ConfigurationError, UnicodeDecodeError) as error:
         raise click.ClickException(
             "\n".join(f"{file}: {line}" for line in str(error).splitlines()) + "\nnothing was imported"
@@ -138,10 +177,10 @@ def load(file: Path, *, replace: bool, workspace: str | None, state: str | None,
     owner = workspace_of(tenancy, workspace)
     directory, added, changed = merge(owner.directory, found, _ids(tenancy), replace=replace)
     removed = len(owner.directory.extensions) + len(added) - len(directory.extensions)
+    if removed:
+        confirmed(f"take {removed} entries out of the directory that {file} does not hold", yes)
     here.repository.put_directory(owner.id, directory)
     settle(here)
-    if ignored:
-        click.echo(f"not used yet, and not kept: column {', '.join(ignored)}", err=True)
     counts = {"added": len(added), "changed": len(changed), "removed": removed, "entries": len(directory.extensions)}
     if as_json:
         show_json(counts)
@@ -152,17 +191,19 @@ def load(file: Path, *, replace: bool, workspace: str | None, state: str | None,
 @command.command()
 @click.argument("who", metavar="NUMBER|NAME")
 @workspace_option
+@yes_option
 @state_options
 @json_option
-def remove(who: str, *, workspace: str | None, state: str | None, config: str | None, as_json: bool) -> None:
+def remove(who: str, *, workspace: str | None, yes: bool, state: str | None, config: str | None, as_json: bool) -> None:
     """Take one entry out, by its number or its whole name.
 
     \b
-      smartalex extensions remove 301
+      smartalex extensions remove 301 --yes
     """
     here = opened(state, config)
     owner = workspace_of(here.repository.tenancy(), workspace)
     found = _named(owner, who)
+    confirmed(f"take {found.number} {found.name} out of the directory", yes)
     left = tuple(e for e in owner.directory.extensions if e is not found)
     operator = None if owner.directory.operator == found.id else owner.directory.operator
     here.repository.put_directory(owner.id, Directory(left, operator))

@@ -8,19 +8,19 @@ import re
 from collections.abc import Iterable, Mapping
 
 from smartalex.errors import ConfigurationError
+from smartalex.tenants import hours
 from smartalex.tenants.directory import Extension
 
 MAX_ROWS = 500
 REQUIRED = ("number", "display_name")
-OPTIONAL = ("department", "aliases", "kind", "digit", "pronunciation")
-IGNORED = ("warm_transfer", "availability")
-"""Columns that other systems export and nothing here uses yet."""
+OPTIONAL = ("department", "aliases", "kind", "digit", "pronunciation", "warm_transfer", "availability")
 
 KINDS = ("person", "department")
+TRUTHS = {"": False, "no": False, "false": False, "0": False, "yes": True, "true": True, "1": True}
 
 
-def read(text: str) -> tuple[list[Extension], tuple[str, ...]]:
-    """(extensions without ids, ignored columns present); raises ConfigurationError naming every mistake, one a line."""
+def read(text: str) -> list[Extension]:
+    """Extensions without ids; raises ConfigurationError naming every mistake, one a line."""
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     try:
         names = [name.strip().lower() for name in reader.fieldnames or ()]
@@ -39,7 +39,7 @@ def read(text: str) -> tuple[list[Extension], tuple[str, ...]]:
     problems += _repeated(found)
     if problems:
         raise ConfigurationError("\n".join(problems))
-    return [extension(cells) for _, cells in found], tuple(name for name in names if name in IGNORED)
+    return [extension(cells) for _, cells in found]
 
 
 def wrong(cells: Mapping[str, str]) -> Iterable[tuple[str, str]]:
@@ -53,6 +53,13 @@ def wrong(cells: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         yield "kind", f"{kind!r} is neither person nor department"
     if digit and not re.fullmatch(r"[0-9]", digit):
         yield "digit", f"{digit!r} is no key; write one of 0 to 9"
+    if cells.get("warm_transfer", "").lower() not in TRUTHS:
+        yield "warm_transfer", f"{cells['warm_transfer']!r} is neither yes nor no"
+    try:
+        if cells.get("availability"):
+            hours.parse(cells["availability"])
+    except ConfigurationError as error:
+        yield "availability", str(error)
     for column, value in cells.items():
         if len(value) > 200 or not value.isprintable():
             yield column, "at most 200 printable characters"
@@ -71,6 +78,8 @@ def extension(cells: Mapping[str, str]) -> Extension:
         aliases,
         cells.get("digit", ""),
         cells.get("pronunciation", ""),
+        TRUTHS[cells.get("warm_transfer", "").lower()],
+        cells.get("availability", ""),
     )
 
 
@@ -79,14 +88,14 @@ def _header(names: list[str]) -> list[str]:
     problems = [
         f"line 1: column {name} is missing; the first line names the columns: {known}" for name in REQUIRED if name not in names
     ]
-    foreign = [name for name in names if name not in (*REQUIRED, *OPTIONAL, *IGNORED)]
+    foreign = [name for name in names if name not in (*REQUIRED, *OPTIONAL)]
     problems += [f"line 1: there is no column {name!r}; there are: {known}" for name in foreign]
     return problems + [f"line 1: column {name} stands there twice" for name in sorted(set(names)) if names.count(name) > 1]
 
 
 def _cells(names: list[str], row: Mapping[str | None, object]) -> dict[str, str]:
     values = [str(value or "").strip() for key, value in row.items() if key is not None]
-    return {name: value for name, value in zip(names, values, strict=False) if name not in IGNORED}
+    return dict(zip(names, values, strict=False))
 
 
 def _repeated(found: list[tuple[int, dict[str, str]]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
 
 import click
@@ -13,6 +14,8 @@ COMMANDS = {
     "call": "place a call with the built-in phone",
     "calls": "list calls, show one",
     "messages": "list the messages callers left",
+    "workspaces": "customers: their limits, hours and holidays",
+    "agents": "who answers: what they say, may do, and their limits",
     "trunks": "connect a PBX: list, add, change, remove trunks",
     "dids": "the numbers a trunk may call and their agents",
     "extensions": "the directory: whom callers can be transferred to",
@@ -36,6 +39,12 @@ ALIASES = {
 class Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            near = difflib.get_close_matches(args[0], (*COMMANDS, *ALIASES), n=1)
+            ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         cmd_name = ALIASES.get(cmd_name, cmd_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -29,6 +30,20 @@ def state_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --json."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")(command)
+
+
+def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --yes, for what `confirmed` asks."""
+    return click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")(command)
+
+
+def confirmed(what: str, yes: bool) -> None:
+    """Go on when that is meant: said on the command line, or on the terminal.  `what` begins with a verb."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"this would {what}; say that it is meant with --yes")
+    click.confirm(f"This will {what}. Go on?", abort=True, err=True)
 
 
 def settings(state: str | None, config: str | None) -> Config:

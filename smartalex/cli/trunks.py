@@ -12,7 +12,19 @@ import click
 from smartalex.cli import registration
 from smartalex.cli.policy import policy_options, with_policy
 from smartalex.cli.registration import register_options, wanted
-from smartalex.cli.state import columns, json_option, opened, settings, settle, show_json, state_options, unknown, workspace_of
+from smartalex.cli.state import (
+    columns,
+    confirmed,
+    json_option,
+    opened,
+    settings,
+    settle,
+    show_json,
+    state_options,
+    unknown,
+    workspace_of,
+    yes_option,
+)
 from smartalex.cli.values import Host, Source, Word
 from smartalex.sip.registration import Identity
 from smartalex.store.credentials import new_username
@@ -35,8 +47,19 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
       smartalex trunks add office --pbx-domain pbx.example.com
       smartalex dids add +27215550100 --trunk office --agent alex
     """
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        show_all(state, config, as_json)
+
+
+@command.command("list")
+@state_options
+@json_option
+def listing(state: str | None, config: str | None, *, as_json: bool) -> None:
+    """List the trunks, as the command alone does."""
+    show_all(state, config, as_json)
+
+
+def show_all(state: str | None, config: str | None, as_json: bool) -> None:
     here = opened(state, config)
     tenancy, seen = here.repository.tenancy(), _seen(here)
     rows = [described(trunk, tenancy, seen(trunk)) for trunk in tenancy.trunks.values()]
@@ -247,18 +270,20 @@ def change(
 
 @command.command()
 @click.argument("name")
+@yes_option
 @state_options
 @json_option
-def remove(name: str, state: str | None, config: str | None, as_json: bool) -> None:
+def remove(name: str, *, yes: bool, state: str | None, config: str | None, as_json: bool) -> None:
     """Remove a trunk, its DIDs and its password.  Records of its calls stay.
 
     \b
-      smartalex trunks remove office
+      smartalex trunks remove office --yes
     """
     here = opened(state, config)
     tenancy = here.repository.tenancy()
     trunk = trunk_named(tenancy, name)
     numbers = [did.number for did in tenancy.routes_of(trunk.id)]
+    confirmed(f"remove trunk {trunk.name} with its password and {len(numbers)} numbers", yes)
     here.repository.remove_trunk(trunk)
     settle(here)
     if as_json:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from datetime import date
 from ipaddress import ip_network
+from zoneinfo import available_timezones
 
 import click
 
-from smartalex.errors import RemoteError
+from smartalex.errors import ConfigurationError, RemoteError
 from smartalex.sip.uri import parse_host_port
+from smartalex.tenants import hours
 
 
 class Source(click.ParamType[str]):
@@ -49,11 +53,72 @@ class Word(click.ParamType[str]):
 
 
 class Number(click.ParamType[str]):
-    """What a Request-URI's user part may hold here: a number or a name."""
+    """What a Request-URI's user part may hold here: a number or a name, or with a star at its end the beginning of some."""
 
     name = "number"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"\+?[0-9A-Za-z*._-]{1,64}", value):
-            self.fail(f"{value!r} is no number; write it as the PBX dials it, such as +27215550100 or alex", param, ctx)
+        if not re.fullmatch(r"\+?[0-9A-Za-z._-]{1,64}\*?|\+?\*", value):
+            self.fail(
+                f"{value!r} is no number; write it as the PBX dials it, such as +27215550100 or alex, "
+                "+2721555* for all that begin so, * for all others",
+                param,
+                ctx,
+            )
+        return value
+
+
+class Dialled(click.ParamType[str]):
+    """A number that we have somebody called by, "" for none."""
+
+    name = "number"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value and not re.fullmatch(r"\+?[0-9*#]{1,32}", value):
+            self.fail(f'{value!r} is no number; write digits such as +27215550111 or 9, "" for none', param, ctx)
+        return value
+
+
+class TimeZone(click.ParamType[str]):
+    """A key of the IANA time zone database, "" for none."""
+
+    name = "zone"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        known = available_timezones()
+        found = {zone.lower(): zone for zone in known}.get(value.lower(), "")
+        if value and not found:
+            near = difflib.get_close_matches(value, known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "write one such as Africa/Johannesburg or UTC"
+            self.fail(f"{value!r} is no time zone; {hint}", param, ctx)
+        return found
+
+
+class Hours(click.ParamType[str]):
+    """Business hours as `tenants.hours` reads them, "" for always."""
+
+    name = "hours"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            if value:
+                hours.parse(value)
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+        return " ".join(value.split())
+
+
+class Day(click.ParamType[str]):
+    """2026-12-25, or 12-25 for every year."""
+
+    name = "day"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        whole = f"2028-{value}" if re.fullmatch(r"\d\d-\d\d", value) else value  # a leap year
+        try:
+            if not re.fullmatch(r"\d{4}-\d\d-\d\d", whole):
+                raise ValueError("it is not written like one")
+            date.fromisoformat(whole)
+        except ValueError as error:
+            self.fail(f"{value!r} is no day: {error}; write 2026-12-25, or 12-25 for every year", param, ctx)
         return value

@@ -37,6 +37,11 @@ class Repository:
         with self.engine.connect() as connection:
             return tenancy.revision(connection)
 
+    def empty(self) -> bool:
+        """Whether there is no workspace."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(schema.workspace.c.id).limit(1)).first() is None
+
     def changed(self, connection: Connection, kind: str = tenancy.WHOLE, key: str = "") -> None:
         """To be called in the transaction of every such change, before the change itself.
 

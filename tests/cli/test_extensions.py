@@ -28,9 +28,21 @@ def mistakes(text: str) -> list[str]:
 
 class Csv(TestCase):
     def test_rows(self) -> None:
-        (sarah, zoe, claims), ignored = extensions_csv.read("\ufeff" + STAFF)
+        sarah, zoe, claims = extensions_csv.read("\ufeff" + STAFF)
         self.assertEqual((sarah.department, sarah.aliases, sarah.kind), ("billing", ("sally", "miss mitchell"), "person"))
-        self.assertEqual((zoe.name, claims.kind, ignored), ("Ünal, Zoë", "department", ()))
+        self.assertEqual((zoe.name, claims.kind), ("Ünal, Zoë", "department"))
+
+    def test_when_they_are_there_and_whether_they_are_asked_first(self) -> None:
+        head = "number,display_name,department,aliases,warm_transfer,pronunciation,availability\n"
+        ann, bob, cid = extensions_csv.read(
+            head + '1,Ann,sales,,YES,an,"Mo-Fr 08:00-17:00; Sa 09:00-12:00"\n2,Bob,,,no,,off\n3,Cid,,,,,\n'
+        )
+        self.assertEqual((ann.warm_transfer, ann.availability), (True, "Mo-Fr 08:00-17:00; Sa 09:00-12:00"))
+        self.assertEqual((bob.warm_transfer, bob.availability, cid.warm_transfer, cid.availability), (False, "off", False, ""))
+        self.assertEqual(
+            [problem.partition(" are ")[0].partition(" is ")[0] for problem in mistakes(head + "1,Ann,,,maybe,,9-5\n")],
+            ["line 2, column warm_transfer: 'maybe'", "line 2, column availability: '9-5'"],
+        )
 
     def test_every_mistake_with_its_line_and_column(self) -> None:
         text = "number,display_name,digit,kind\n3 01,Sarah,1,\n302,,x,\n303,Bob,1,robot\n303,Al,,\n"
@@ -45,17 +57,16 @@ class Csv(TestCase):
         self.assertIn("'name'", mistakes("number,name\n1,A\n")[1])
         self.assertIn("twice", mistakes("number,number,display_name\n1,1,A\n")[0])
         self.assertIn("line 2: more cells", mistakes("number,display_name\n1,A,b\n")[0])
-        self.assertEqual(extensions_csv.read("number,display_name,availability\n1,A,9-5\n")[1], ("availability",))
 
     def test_500_rows_and_no_more(self) -> None:
         rows = [f"{n},Name\n" for n in range(501)]
-        self.assertEqual(len(extensions_csv.read("number,display_name\n" + "".join(rows[:500]))[0]), 500)
+        self.assertEqual(len(extensions_csv.read("number,display_name\n" + "".join(rows[:500]))), 500)
         self.assertIn("501 rows", mistakes("number,display_name\n" + "".join(rows))[0])
 
     @given(st.text(max_size=200) | st.text(max_size=100).map(lambda text: "number,display_name,aliases\n" + text))
     def test_any_text_is_read_or_refused(self, text: str) -> None:
         try:
-            found, _ = extensions_csv.read(text)
+            found = extensions_csv.read(text)
         except ConfigurationError:
             return
         self.assertTrue(all(e.number and e.name and "\n" not in e.name for e in found))
@@ -76,7 +87,7 @@ class Directory(Commands):
         self.assertEqual(self.names()["700"], "Ünal, Zoë")
 
     def test_import_that_replaces(self) -> None:
-        self.assertEqual(self.line("extensions", "import", self.staff(), "--replace")["removed"], 10)
+        self.assertEqual(self.line("extensions", "import", self.staff(), "--replace", "--yes")["removed"], 10)
         self.assertEqual(list(self.names()), ["301", "700", "800"])
         sarah = self.opened().repository.tenancy().workspaces["demo"].directory.extensions[0]
         self.assertEqual(sarah.id, "sarah-mitchell")  # who was known stays the same one
@@ -88,10 +99,17 @@ class Directory(Commands):
         self.assertIn("nothing was imported", told)
         self.assertEqual(self.names(), before)
 
-    def test_columns_that_are_not_used_are_told(self) -> None:
-        done = self.run_command("extensions", "import", self.staff("number,display_name,warm_transfer\n901,Ann,yes\n"))
-        self.assertIn("warm_transfer", done.stderr)
-        self.assertIn("1 added", done.stdout)
+    def test_what_would_be_taken_out_is_asked_about(self) -> None:
+        before = self.names()
+        self.assertIn("take 10 entries out of the directory", self.error("extensions", "import", self.staff(), "--replace"))
+        self.assertIn("take 301 Sarah Mitchell out", self.error("extensions", "remove", "301"))
+        self.assertEqual(self.names(), before)
+
+    def test_availability_and_warm_transfer(self) -> None:
+        made = self.line("extension", "add", "901", "Ann", "--warm-transfer", "--availability", "Mo-Fr 08:00-17:00")
+        self.assertEqual((made["warm_transfer"], made["availability"]), (True, "Mo-Fr 08:00-17:00"))
+        self.assertIn("Mo-Fr 08:00-17:00  yes", self.output("extension", "list"))
+        self.assertIn("'lunch'", self.error("extension", "add", "901", "Ann", "--availability", "lunch"))
 
     def test_add_describe_anew_and_remove(self) -> None:
         made = self.line(
@@ -99,7 +117,7 @@ class Directory(Commands):
         )
         self.assertEqual((made["kind"], made["digit"], made["aliases"], made["operator"]), ("department", "9", ["hall"], True))
         self.assertEqual(self.output("extensions", "add", "600", "Lobby"), "600 Lobby is changed\n")
-        self.assertIn("no operator now", self.output("extensions", "remove", "lobby"))
+        self.assertIn("no operator now", self.output("extensions", "remove", "lobby", "--yes"))
         self.assertNotIn("600", self.names())
 
     def test_a_key_belongs_to_one(self) -> None:

@@ -175,15 +175,15 @@ class Speech(Commands):
 
 class Remove(Commands):
     def test_with_its_dids_and_its_secret(self) -> None:
-        gone = self.line("trunks", "remove", "acme")
+        gone = self.line("trunks", "remove", "acme", "--yes")
         self.assertEqual((gone["removed"], len(gone["dids"])), ("acme", 5))
         self.assertEqual((self.lines("trunks"), self.lines("dids")), ([], []))
         self.assertEqual(self.opened().repository.credentials(), {})
-        self.assertIn("there is none yet", self.error("trunks", "remove", "acme"))
+        self.assertIn("there is none yet", self.error("trunks", "remove", "acme", "--yes"))
 
     def test_every_change_raises_the_revision(self) -> None:
         seen = [self.opened().repository.revision()]
-        for command in (("add", "x"), ("set", "x", "--suspend"), ("remove", "x")):
+        for command in (("add", "x"), ("set", "x", "--suspend"), ("remove", "x", "--yes")):
             self.output("trunks", *command)
             seen.append(self.opened().repository.revision())
         self.assertEqual(seen, sorted(set(seen)))
@@ -288,7 +288,7 @@ class Register(Commands):
         self.assertEqual([one["contact"] for one in shown], ["sip:b@192.0.2.9", "sip:a@192.0.2.9"])
         self.assertEqual(shown[1]["source"], "udp 192.0.2.9 5060")
         self.assertAlmostEqual(shown[1]["expires_in_s"], 3300, delta=30)
-        self.output("trunks", "remove", "acme")
+        self.output("trunks", "remove", "acme", "--yes")
         self.assertEqual(self.opened().repository.bindings(), [])
 
 

@@ -17,7 +17,7 @@ from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy, Workspace
-from tests.store.stores import StoreCase
+from tests.store.stores import StoreCase, on_both
 
 REALM = "smartalex"
 OWNER = Workspace(
@@ -50,6 +50,7 @@ CHANGES: dict[str, Change] = {
 }  # fmt: skip
 
 
+@on_both
 class Changes(StoreCase):
     def setUp(self) -> None:
         super().setUp()
@@ -119,6 +120,7 @@ class Changes(StoreCase):
         self.assertGreaterEqual(len(rests), 5)  # tables
 
 
+@on_both
 class InAnyOrder(StoreCase):
     def test_grown_is_read(self) -> None:
         seed_demo(self.repository, REALM)
@@ -136,6 +138,7 @@ class InAnyOrder(StoreCase):
         check()
 
 
+@on_both
 class Kept(StoreCase):
     def test_everything_is_read_as_it_was_written(self) -> None:
         seed_demo(self.repository, REALM)

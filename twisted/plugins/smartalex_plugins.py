@@ -19,6 +19,12 @@ receptionist = LazyProvider(
     "embedded receptionist, no account needed",
     "smartalex.ai.receptionist.factory:ReceptionistFactory",
 )
+notice = LazyProvider(
+    "IVoiceAgentFactory",
+    "notice",
+    "says its first message, then takes a message; then=hang-up ends the call",
+    "smartalex.ai.receptionist.notice:NoticeFactory",
+)
 play = LazyProvider("IVoiceAgentFactory", "play", "plays a sound in a loop (trunk test)", "smartalex.ai.diagnostics:PlayFactory")
 echo = LazyProvider("IVoiceAgentFactory", "echo", "sends back what it hears (trunk test)", "smartalex.ai.diagnostics:EchoFactory")
 silent = LazyProvider("IVoiceAgentFactory", "silent", "answers and stays silent (load)", "smartalex.ai.diagnostics:SilentFactory")
