@@ -135,6 +135,9 @@ class Limits(Section):
 
 class Store(Section):
     url: str = ""
+    timeout_s: float = Field(default=10.0, ge=1, le=300)
+    cache_lifetime_s: float = Field(default=86_400.0, ge=0, le=31_536_000)
+    node_timeout_s: float = Field(default=60.0, ge=30, le=86_400)
 
     @field_validator("url")
     @classmethod

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +26,7 @@ from twisted.python.threadpool import ThreadPool
 
 from smartalex import plugins
 from smartalex.ai.options import ConversationOptions
-from smartalex.ai.prompts import PromptBook
+from smartalex.ai.prompts import PromptBook, primary
 from smartalex.auth.allowlist import AllowlistAuthenticator
 from smartalex.auth.digest import DigestAuthenticator
 from smartalex.auth.fenced import Fenced
@@ -62,9 +62,10 @@ from smartalex.sip.trace import TraceBook
 from smartalex.sip.transport import TransportOptions, Transports
 from smartalex.sip.ua import UserAgent, UserAgentOptions
 from smartalex.store.certificate import CertificateFiles
-from smartalex.store.journal import JournalWriter
 from smartalex.store.messages import MessageBox
 from smartalex.store.state import HEALTH_FILE, REGISTRATIONS_FILE, State, open_state
+from smartalex.store.tenancy import Rests
+from smartalex.store.writer import JournalWriter
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy
@@ -95,6 +96,8 @@ class SmartAlexService(Service):
         self._pool = ThreadPool(1, 4, "store")
         self._recorder = Recorder(reactor.callFromThread)
         self._factories: dict[str, Any] = {}
+        self._prepared: Mapping[str, Agent] = {}
+        self._spoken: set[tuple[int, str, str]] = set()
         self._nonces = NonceSource(secrets.token_bytes(32), config.sip.nonce_lifetime_s)
         self._reload = LoopingCall(self._look_for_changes)
         self._reload.clock = reactor
@@ -111,13 +114,17 @@ class SmartAlexService(Service):
         try:
             self.state: State = open_state(self.config)
             self._writer = JournalWriter(
-                self.state.journal, self.state.repository.records, self._defer, self.reactor, self.counters
+                self.state.journal, self.state.repository.records, self._defer, self.reactor, self.counters, self._begin_run
             )
-            cut = self._writer.replay(time.time())
+            self._writer.start()
             self._build()
             self._listen()
         except SmartAlexError as error:
             raise SystemExit(f"smartalex: {error}") from None
+
+    def _begin_run(self) -> None:
+        """What the last run left is in the database."""
+        cut = self.state.presence.begin(time.time())
         if cut:
             self.log.warn("{cut} calls were cut when the service last stopped; they are marked 'interrupted'", cut=cut)
 
@@ -138,7 +145,7 @@ class SmartAlexService(Service):
         options = CallOptions(
             sip.answer_limit_s, sip.refer_timeout_s, sip.ring_limit_s, config.rtp.media_timeout_s, messages, config.rtp.codecs
         )
-        box = MessageBox(state.messages, state.repository.records, self._defer, time.time)
+        box = MessageBox(state.messages, state.journal.record, self._defer, time.time)
         self.timers = TimerQueue(self.reactor)
         clock = cast(IReactorTime, self.timers)  # as much of one as calls need
         self._load_filters(tenancy)
@@ -155,6 +162,7 @@ class SmartAlexService(Service):
             config.node.host, rtp.port_range, 5, rtp.quarantine_s, rtp.symmetric, address_ipv6=config.node.host_ipv6
         )
         self.plane = MediaPlane(self.reactor, plane_options, self.switchboard, self.counters, secrets.randbits)
+        self.plane.clock = clock
         self.plane.identity = Identity(secrets.token_hex(8))
         self.switchboard.plane = self.plane
         node = config.node
@@ -252,15 +260,24 @@ class SmartAlexService(Service):
             raise ConfigurationError(f"{what} port {port} cannot be opened ({reason}): {remedy}") from None
 
     def _prepare(self) -> Deferred[Any]:
-        """Load the agents' backends and render what they say first."""
-        waiting = []
-        for agent in self.admission.tenancy.agents.values():
-            for factory in self._factories_of(agent):
-                synthesizer = getattr(factory, "synthesizer", None)
-                if synthesizer is not None:
-                    waiting.append(self.prompts.load(synthesizer, agent.voice, agent.language))
-                    waiting.append(self.prompts.load_greetings(synthesizer, [agent]))
+        """Load the agents' backends and render what they say first: what was not said before."""
+        waiting: list[Deferred[Any]] = []
+        agents = self.admission.tenancy.agents
+        for key, agent in agents.items():
+            if self._prepared.get(key) is not agent:
+                for factory in self._factories_of(agent):
+                    waiting.extend(self._render(factory, agent))
+        self._prepared = agents
         return DeferredList(waiting, consumeErrors=True)
+
+    def _render(self, factory: Any, agent: Agent) -> Iterable[Deferred[None]]:
+        synthesizer = getattr(factory, "synthesizer", None)
+        if synthesizer is not None:
+            spoken = (id(synthesizer), agent.voice, primary(agent.language))
+            if spoken not in self._spoken:
+                self._spoken.add(spoken)
+                yield self.prompts.load(synthesizer, agent.voice, agent.language)
+            yield self.prompts.load_greetings(synthesizer, [agent])
 
     def _open(self) -> None:
         if not self.running:
@@ -387,7 +404,8 @@ class SmartAlexService(Service):
         return {
             "calls": len(self.switchboard.calls), "legs": len(self.plane), "sip_transactions": len(self.layer),
             "sip_dialogs": len(self.agent), "sip_timers": self.timers.pending(),
-            "records_pending": len(self.state.journal.pending), "media_late_ticks": self.plane.late_ticks,
+            "records_pending": len(self.state.journal), "records_lost": self.state.journal.lost,
+            "journal_bytes": self.state.journal.size, "media_late_ticks": self.plane.late_ticks,
             "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.bindings.gauges(),
             **self.registrations.gauges(),
         }  # fmt: skip
@@ -400,9 +418,10 @@ class SmartAlexService(Service):
         return looked.addErrback(self._not_adopted)
 
     def _changed(self) -> tuple[Tenancy, IAuthenticator] | None:
-        if self.state.repository.revision() == self.admission.tenancy.revision:
+        known = self.admission.tenancy
+        if self.state.repository.revision() == known.revision:
             return None
-        tenancy = self.state.repository.tenancy()
+        tenancy = self.state.repository.tenancy(known, Rests())
         self._load_filters(tenancy)
         return tenancy, self._authenticator(tenancy)
 

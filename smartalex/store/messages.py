@@ -1,4 +1,4 @@
-"""Messages callers leave: a WAV that is sound after a crash at any byte, then a row."""
+"""Messages callers leave: a WAV that is sound after a crash at any byte, then its row, by way of the journal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from smartalex.interfaces import IMessageBox, IMessageWriter
+from smartalex.interfaces import CallEvent, IMessageBox, IMessageWriter
 from smartalex.media.wav import WavWriter
-from smartalex.store.records import Records
+from smartalex.store.records import BESIDE
 
 Defer = Callable[..., Deferred[Any]]
 BLOCK = 16_000
@@ -20,11 +20,11 @@ BLOCK = 16_000
 
 @implementer(IMessageBox)
 class MessageBox:
-    """`defer` runs a function in the store's threads; `wall` gives Unix seconds."""
+    """`record` keeps the row, `defer` runs a function in the store's threads; `wall` gives Unix seconds."""
 
-    def __init__(self, folder: Path, records: Records, defer: Defer, wall: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, record: Callable[[CallEvent], None], defer: Defer, wall: Callable[[], float]) -> None:
         self.folder = folder
-        self.records = records
+        self.record = record
         self.defer = defer
         self.wall = wall
 
@@ -52,9 +52,12 @@ class MessageWriter:
 
     def commit(self, duration_ms: int, for_id: str, for_name: str) -> Deferred[str]:
         self._flush()
-        row = dict(id=self._call, call=self._call, at=self._box.wall(), caller=self._caller, for_id=for_id, for_name=for_name)
+        row: dict[str, Any] = dict(
+            id=self._call, call=self._call, at=self._box.wall(), caller=self._caller, for_id=for_id, for_name=for_name
+        )
         row |= dict(duration_ms=duration_ms, path=str(self._path))
-        self._then(self._store, row)
+        self._then(self._close)
+        self._last.addCallback(lambda _: self._box.record(CallEvent(self._call, BESIDE, row["at"], "message", row)))
         return self._last.addCallback(lambda _: self._call)
 
     def abandon(self) -> None:
@@ -76,10 +79,9 @@ class MessageWriter:
         self._wav.write(data)
         self._wav.sync()
 
-    def _store(self, row: dict[str, Any]) -> None:
+    def _close(self) -> None:
         if self._wav is not None:
             self._wav.close()
-        self._box.records.add_message(row)
 
     def _remove(self) -> None:
         if self._wav is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Engine, func, insert, select, update
@@ -10,10 +10,14 @@ from sqlalchemy.engine import Connection
 
 from smartalex.interfaces import CallEvent
 from smartalex.store import schema
+from smartalex.store.engine import upsert
 from smartalex.tenants.trunk import IN_CLEAR
 
 _UNKNOWN = {c.name: None if c.nullable else "" for c in schema.call.columns if not c.primary_key}
 """A call's row of which nothing is known yet."""
+
+BESIDE = -1
+"""The number of an event that is no part of its call's story: the row of a message, in its fields."""
 
 TRACE = "sip"
 """The kind of event that holds a call's SIP messages: long, and read only by `trace`."""
@@ -28,9 +32,12 @@ class Records:
         if not events:
             return
         with self.engine.begin() as connection:
-            new = self._new(connection, events)
+            new = self._new(connection, [event for event in events if event.seq != BESIDE])
             if new:
                 _write(connection, new)
+            for event in events:
+                if event.seq == BESIDE:
+                    connection.execute(upsert(connection, schema.message).on_conflict_do_nothing(), dict(event.fields))
 
     def _new(self, connection: Connection, events: Sequence[CallEvent]) -> list[CallEvent]:
         known: dict[str, int] = {}
@@ -48,12 +55,6 @@ class Records:
                 known[event.call] = event.seq
                 new.append(event)
         return new
-
-    def interrupt_open_calls(self, now: float) -> int:
-        """Mark calls that never ended: the service stopped under them."""
-        with self.engine.begin() as connection:
-            ended = {"ended_at": now, "disposition": "interrupted", "cause": "the service stopped"}
-            return connection.execute(update(schema.call).where(schema.call.c.ended_at.is_(None)).values(ended)).rowcount
 
     def calls(self, limit: int = 50, *, refused: bool = False) -> list[dict[str, Any]]:
         """Newest first."""
@@ -94,10 +95,6 @@ class Records:
             return [
                 {"call": e["call"], "seq": e["seq"], "kind": e["kind"], **e["data"]} for e in connection.execute(query).mappings()
             ]
-
-    def add_message(self, values: Mapping[str, Any]) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(insert(schema.message).values(**values))
 
     def messages(self, limit: int = 50) -> list[dict[str, Any]]:
         with self.engine.connect() as connection:
@@ -144,5 +141,7 @@ def _write(connection: Connection, events: Sequence[CallEvent]) -> None:
 
 
 def storable(value: Any) -> Any:
-    """Text that came from header bytes which were no UTF-8 has no place in a database."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    """Text that came from header bytes which were no UTF-8, or holds a NUL, has no place in a database."""
+    if value is None or isinstance(value, (int, float, dict, list)):
+        return value
+    return str(value).replace("\0", "").encode("utf-8", "replace").decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, false
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text, false
 
 metadata = MetaData()
 
@@ -125,7 +125,12 @@ call = Table(
     Column("attestation", String, nullable=False, server_default=""),
     Column("secured", String, nullable=False, server_default=""),
     *(Column(name, Float) for name in ("mos_min", "mos_mean", "remote_mos_min", "remote_mos_mean")),
+    Column("run", String, nullable=False, server_default=""),
 )  # fmt: skip
+Index("ix_call_open", call.c.run, sqlite_where=call.c.ended_at.is_(None), postgresql_where=call.c.ended_at.is_(None))
+
+run = Table("run", metadata, Column("id", String, primary_key=True), Column("seen_at", Float, nullable=False))
+"""Each start of each node, and when it was last heard of, by the database's clock."""
 
 call_event = Table(
     "call_event", metadata,

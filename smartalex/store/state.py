@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any
 
 import attrs
@@ -16,6 +17,7 @@ from smartalex.store.certificate import self_signed
 from smartalex.store.demo import seed_demo
 from smartalex.store.engine import open_engine, upgrade
 from smartalex.store.journal import Journal
+from smartalex.store.presence import Presence
 from smartalex.store.repository import Repository
 from smartalex.store.vault import Vault, holds_secrets, master_key
 
@@ -34,6 +36,7 @@ class State:
     folder: Path
     repository: Repository
     journal: Journal
+    presence: Presence
     certificate: Path
     key: Path
     issued: Issued | None
@@ -51,7 +54,7 @@ def open_state(config: Config, *, serve: bool = True) -> State:
         raise ConfigurationError(f"{folder} holds no SmartAlex yet; start one with: smartalex run --state {folder}")
     _make(folder)
     lock = _lock(folder) if serve else None
-    engine = open_engine(config.store.url or f"sqlite:///{folder / 'smartalex.db'}")
+    engine = open_engine(config.store.url or f"sqlite:///{folder / 'smartalex.db'}", config.store.timeout_s)
     upgrade(engine)
     key_file = Path(config.vault.key_file or folder / "vault.key")
     vault = Vault(engine, master_key(key_file, create=not holds_secrets(engine)))
@@ -59,12 +62,22 @@ def open_state(config: Config, *, serve: bool = True) -> State:
         raise ConfigurationError(f"{key_file}: this is the master key of another state directory; put the right one back")
     repository = Repository(engine, vault)
     issued = None
-    if not repository.tenancy().workspaces:
+    if repository.empty():
         issued = Issued(*seed_demo(repository, config.sip.realm))
     certificate, private = folder / "tls.crt", folder / "tls.key"
     if not certificate.exists():
         self_signed(certificate, private, filter(None, (config.node.host, config.node.advertised_address)))
-    return State(folder, repository, Journal(folder / "journal"), certificate, private, issued, lock)
+    run = f"{_node(folder)}.{token_hex(8)}"
+    presence = Presence(engine, run, config.store.node_timeout_s)
+    return State(folder, repository, Journal(folder / "journal", run), presence, certificate, private, issued, lock)
+
+
+def _node(folder: Path) -> str:
+    """Who we are to other nodes on the same database: made once, and kept with the journal."""
+    path = folder / "node"
+    if not path.exists():
+        path.write_text(token_hex(8))
+    return path.read_text().strip()
 
 
 def _make(folder: Path) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from smartalex.interfaces import CallEvent
 from smartalex.store.engine import open_engine, upgrade
-from smartalex.store.journal import FLUSH_S, Journal
+from smartalex.store.journal import Journal, leftovers
 from smartalex.store.repository import Repository
 from smartalex.store.vault import Vault
+from smartalex.store.writer import FLUSH_S
 from tests.store.stores import call
 
 RATE = 50
@@ -59,9 +60,9 @@ def main(calls: int) -> None:
         print(f"{calls} calls of {EVENTS} events, {batch} events a transaction")
         print(f"journal   {cpu_us(lambda: [journal.record(event) for event in events], calls):8.0f} us CPU per call")
         print(f"database  {cpu_us(lambda: [repository.records.apply(each) for each in batches], calls):8.0f} us CPU per call")
-        leftovers: list[CallEvent] = []
-        print(f"replay    {cpu_us(lambda: leftovers.extend(journal.leftovers()), calls):8.0f} us CPU per call (reading)")
-        print(f"          {cpu_us(lambda: repository.records.apply(leftovers), calls):8.0f} us CPU per call (nothing is new)")
+        left: list[CallEvent] = []
+        print(f"replay    {cpu_us(lambda: left.extend(leftovers(folder / 'journal')), calls):8.0f} us CPU per call (reading)")
+        print(f"          {cpu_us(lambda: repository.records.apply(left), calls):8.0f} us CPU per call (nothing is new)")
 
 
 if __name__ == "__main__":

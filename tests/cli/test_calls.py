@@ -7,6 +7,7 @@ from typing import Any
 
 from smartalex.calls.record import CallRecord
 from smartalex.interfaces import CallEvent
+from smartalex.store.records import BESIDE
 from tests.cli.commands import Commands
 
 INVITE = {
@@ -116,7 +117,8 @@ class Others(Commands):
     def test_messages(self) -> None:
         self.assertEqual(self.output("messages"), "no messages\n")
         row = {"id": "01M", "call": "01C", "at": 1_700_000_000.0, "caller": "+1555", "for_id": "", "for_name": "Sarah"}
-        self.opened().repository.records.add_message({**row, "duration_ms": 2500, "path": "m.wav"})
+        left = CallEvent("01C", BESIDE, 1.0, "message", {**row, "duration_ms": 2500, "path": "m.wav"})
+        self.opened().repository.records.apply([left])
         self.assertIn("2.5 s", self.output("messages"))
         self.assertEqual(self.line("messages")["for_name"], "Sarah")
 

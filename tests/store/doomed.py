@@ -17,8 +17,7 @@ from tests.store.stores import KEY, call
 def main(folder: Path) -> None:
     engine = open_engine(f"sqlite:///{folder / 'smartalex.db'}")
     repository = Repository(engine, Vault(engine, KEY))
-    journal = Journal(folder / "journal")
-    journal.leftovers()
+    journal = Journal(folder / "journal", "node.doomed")
     journal.start()
     number = 0
     while True:
@@ -28,8 +27,10 @@ def main(folder: Path) -> None:
             journal.record(event)
         print(name, flush=True)
         if number % 7 == 0:
-            repository.records.apply(journal.pending)
-            journal.pending.clear()
+            pending = journal.first(1000)
+            assert isinstance(pending, list)
+            repository.records.apply(pending)
+            journal.settled(pending)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,12 @@ from tests.store.stores import StoreCase, on_both
 def told(inspector: Inspector, look: str, table: str) -> object:
     """What the database itself says of a table, in an order of its own."""
     found = getattr(inspector, look)(table)
-    return sorted(map(str, found)) if isinstance(found, list) else found
+    return sorted(str(plainly(item)) for item in found) if isinstance(found, list) else found
+
+
+def plainly(value: object) -> object:
+    """Conditions as the text they are."""
+    return {name: plainly(item) for name, item in value.items()} if isinstance(value, dict) else str(value)
 
 
 def compared(engine: Engine) -> list[object]:

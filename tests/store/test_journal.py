@@ -20,7 +20,9 @@ from zope.interface.verify import verifyObject
 from smartalex.counters import Counters
 from smartalex.interfaces import CallEvent, IRecordSink
 from smartalex.store import schema
-from smartalex.store.journal import FLUSH_S, Journal, JournalWriter
+from smartalex.store.journal import Journal, leftovers
+from smartalex.store.presence import Presence
+from smartalex.store.writer import FLUSH_S, JournalWriter
 from tests.store.stores import StoreCase, at_once, call
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -33,13 +35,21 @@ class JournalCase(StoreCase):
         self.lines.mkdir()
         self.clock, self.counters = Clock(), Counters()
         self.defer: Callable[..., Deferred[Any]] = at_once
+        self.runs, self.in_memory, self.budget_s = 0, 1000, 60.0
 
     def start(self) -> JournalWriter:
         """What a start of the service does; the writer's journal then takes records."""
-        journal = Journal(self.lines)
+        self.runs += 1
+        journal = Journal(self.lines, f"node.{self.runs}", self.clock.seconds, self.in_memory)
         self.addCleanup(journal.close)
-        writer = JournalWriter(journal, self.repository.records, self.run_job, self.clock, self.counters)
-        self.cut = writer.replay(5000.0)
+        presence = Presence(self.repository.engine, f"node.{self.runs}", 60.0)
+        self.cut = 0
+
+        def caught_up() -> None:
+            self.cut += presence.begin(5000.0)
+
+        writer = JournalWriter(journal, self.repository.records, self.run_job, self.clock, self.counters, caught_up)
+        writer.start(self.budget_s)
         return writer
 
     def run_job(self, *job: Any) -> Deferred[Any]:
@@ -79,7 +89,8 @@ class Files(JournalCase):
         writer = self.start()
         events = call("A", caller="Zoë \u2028 \U0001f600")
         self.record(writer, events)
-        self.assertEqual(Journal(self.lines).leftovers(), events)
+        self.assertEqual([(e.call, e.seq, e.data) for e in leftovers(self.lines)], [(e.call, e.seq, e.data) for e in events])
+        self.assertEqual(leftovers(self.lines)[0].fields, {**events[0].fields, "run": "node.1"})
 
     def test_only_its_owner_may_read_it(self) -> None:
         self.start()
@@ -93,7 +104,7 @@ class Files(JournalCase):
         last = len(whole.splitlines()[-1]) + 1
         for missing in range(2, last + 1):
             path.write_bytes(whole[:-missing])
-            self.assertEqual([e.seq for e in Journal(self.lines).leftovers()], [0, 1], missing)
+            self.assertEqual([e.seq for e in leftovers(self.lines)], [0, 1], missing)
 
     def test_a_write_cut_short_by_a_full_disk_spoils_no_other_line(self) -> None:
         writer = self.start()
@@ -105,7 +116,7 @@ class Files(JournalCase):
 
         self.patch(os, "write", full)
         self.record(writer, call("A"))
-        self.assertEqual([e.seq for e in Journal(self.lines).leftovers()], [0, 2])
+        self.assertEqual([e.seq for e in leftovers(self.lines)], [0, 2])
         self.clock.advance(FLUSH_S)
         self.assertEqual((self.events(), self.stored()), (3, {"A": "completed"}))
 
@@ -120,7 +131,11 @@ class Files(JournalCase):
         self.record(writer, call("A") + call("B"))
         self.clock.advance(FLUSH_S)
         self.assertEqual(self.stored(), {"A": "completed", "B": "completed"})
-        self.assertEqual(said, ["records cannot be written to the journal: [Errno 28] No space left on device"])
+        wanted = "records cannot be written to the journal ([Errno 28] No space left on device); {} wait in memory, 0 are lost"
+        self.assertEqual(said, [wanted.format(0)])
+        self.clock.advance(60)
+        self.record(writer, call("C") + call("D"))
+        self.assertEqual(said[1:], [wanted.format(0)], "once a minute")
 
     def test_what_json_has_no_word_for_is_written_as_text(self) -> None:
         writer = self.start()
@@ -150,10 +165,10 @@ class Replay(JournalCase):
         self.record(writer, call("A") + call("B"))
         self.clock.advance(FLUSH_S)
         before = self.repository.records.calls(), self.events()
-        leftovers = Journal(self.lines).leftovers()
-        self.assertEqual(len(leftovers), 6)
-        self.repository.records.apply(leftovers)
-        self.repository.records.apply(leftovers)
+        left = leftovers(self.lines)
+        self.assertEqual(len(left), 6)
+        self.repository.records.apply(left)
+        self.repository.records.apply(left)
         self.start()
         self.assertEqual((self.repository.records.calls(), self.events()), before)
 
@@ -176,7 +191,7 @@ class Replay(JournalCase):
             self.record(writer, call(f"A{number}"))
             self.clock.advance(FLUSH_S)
         self.assertEqual(len(self.files()), 1)
-        self.assertLess(len(Journal(self.lines).leftovers()), 13)
+        self.assertLess(len(leftovers(self.lines)), 13)
         self.assertEqual(len(self.stored()), 20)
 
 
@@ -197,8 +212,7 @@ class Trouble(JournalCase):
         self.assertEqual(len(jobs), 1, "one transaction at a time")
         while jobs:
             done, (function, *arguments) = jobs.pop(0)
-            function(*arguments)
-            done.callback(None)
+            done.callback(function(*arguments))
             self.clock.advance(FLUSH_S)
         self.assertEqual(self.stored(), {"A": "completed", "B": "completed"})
 
@@ -220,7 +234,7 @@ class Trouble(JournalCase):
         self.clock.advance(5)
         self.assertEqual((len(self.stored()), self.events()), (4, 12))
         self.assertEqual(said[1:], ["the database takes records again"])
-        self.assertEqual(writer.journal.pending, [])
+        self.assertEqual(len(writer.journal), 0)
 
     def impatient(self) -> None:
         """Connections from now on do not wait for a lock."""

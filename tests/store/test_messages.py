@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from smartalex.interfaces import IMessageBox, IMessageWriter
+from smartalex.interfaces import CallEvent, IMessageBox, IMessageWriter
 from smartalex.media.wav import read_wav
 from smartalex.store.messages import BLOCK, MessageBox
 from tests.store.stores import StoreCase, at_once, on_both
@@ -20,7 +20,10 @@ class Messages(StoreCase):
         super().setUp()
         self.place = self.folder / "messages"
         self.place.mkdir()
-        self.box = MessageBox(self.place, self.repository.records, at_once, lambda: 1234.5)
+        self.box = MessageBox(self.place, self.record, at_once, lambda: 1234.5)
+
+    def record(self, event: CallEvent) -> None:
+        self.repository.records.apply([event])
 
     def files(self) -> list[Path]:
         return list(self.place.iterdir())

@@ -1,10 +1,11 @@
 """Calls as `smartalex calls` lists them, and what tenants own as admission sees it."""
 
 import attrs
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from smartalex.interfaces import CallEvent
 from smartalex.store.demo import AGENTS, seed_demo
+from smartalex.store.records import BESIDE
 from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.trunk import Trunk
@@ -51,8 +52,9 @@ class Records(StoreCase):
         self.assertEqual(len(shown["events"]), 3)
 
     def test_a_batch_is_all_or_nothing(self) -> None:
-        broken = CallEvent("B", 0, 1.0, "invite", {"started_at": object()})
-        self.assertRaises(StatementError, self.repository.records.apply, [*call("A"), broken])
+        broken = CallEvent("B", 0, 1.0, "invite", {"status": 1 << 70})
+        with self.assertRaises((OverflowError, DataError)):
+            self.repository.records.apply([*call("A"), broken])
         self.assertEqual((self.repository.records.calls(), self.repository.records.call("A")), ([], None))
 
     def test_nothing_is_a_batch_too(self) -> None:
@@ -99,14 +101,16 @@ class Records(StoreCase):
         self.assertEqual([e["kind"] for e in first + second], ["invite", "answer", "end"])
         self.assertEqual(self.repository.records.story_since("A@pbx", 1001.0, -1), [])
 
-    def test_calls_the_service_stopped_under_are_marked_and_others_not(self) -> None:
-        self.repository.records.apply(call("A") + call("B", end=False))
-        self.assertEqual(self.repository.records.in_progress(), {"acme": 1})
-        self.assertEqual(self.repository.records.interrupt_open_calls(2000.0), 1)
-        found = {row["id"]: (row["disposition"], row["ended_at"], row["cause"]) for row in self.repository.records.calls()}
-        self.assertEqual(found["A"], ("completed", 1009.0, "caller hung up"))
-        self.assertEqual(found["B"], ("interrupted", 2000.0, "the service stopped"))
-        self.assertEqual((self.repository.records.interrupt_open_calls(3000.0), self.repository.records.in_progress()), (0, {}))
+    def test_what_no_database_takes_is_left_out_of_text(self) -> None:
+        self.repository.records.apply(call("A", caller="a\0b\udce9"))
+        self.assertEqual(self.repository.records.calls()[0]["caller"], "ab?")
+
+    def test_a_message_is_kept_once(self) -> None:
+        row = {"id": "A", "call": "A", "at": 1.0, "caller": "+1", "for_id": "", "for_name": "", "duration_ms": 9, "path": "/a"}
+        for _ in range(2):
+            self.repository.records.apply([*call("A"), CallEvent("A", BESIDE, 1.0, "message", row)])
+        self.assertEqual(self.repository.records.messages(), [row])
+        self.assertEqual([e["kind"] for e in (self.repository.records.call("A") or {})["events"]], ["invite", "answer", "end"])
 
 
 @on_both

@@ -42,4 +42,13 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
     )
+    with op.batch_alter_table("call") as table:
+        table.add_column(sa.Column("run", sa.String(), nullable=False, server_default=""))
+    still_open = sa.column("ended_at").is_(None)
+    op.create_index("ix_call_open", "call", ["run"], sqlite_where=still_open, postgresql_where=still_open)
+    op.create_table(
+        "run",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("seen_at", sa.Float(), nullable=False),
+    )
     op.execute(agent.update().where(agent.c.max_duration_s == 300).values(max_duration_s=0))
