@@ -245,6 +245,7 @@ class Brief:
     destinations: tuple[Destination, ...] = ()
     operator: str | None = None  # id of the destination that "operator" and key 0 mean
     tools: tuple[Tool, ...] = ()
+    allowed: tuple[str, ...] | None = None  # names of the tools it may use, None for all
     caller: Mapping[str, str] = attrs.field(factory=dict)
     history: tuple[tuple[str, str], ...] = ()  # (role, text): "caller", "agent", "event"
     input_format: AudioFormat | None = None

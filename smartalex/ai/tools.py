@@ -34,6 +34,8 @@ def check(brief: Brief, name: str, arguments: Mapping[str, Any], transfers: int)
     """Whether this call, with `transfers` attempts behind it, may do `name` with `arguments` (anything at all)."""
     if name not in TOOLS:
         return Refusal({"ok": False, "cause": "unknown tool", "near": difflib.get_close_matches(name, TOOLS) or list(TOOLS)})
+    if brief.allowed is not None and name not in brief.allowed:
+        return Refusal({"ok": False, "cause": "not allowed", "near": list(brief.allowed)})
     reason = str(arguments.get("reason", ""))[:200]
     if name == "end_call":
         return Wish(name, "", reason)

@@ -112,10 +112,17 @@ class Pace:
     echo_guard_ms: int = 300
     silence_ms: int = 8000
     reprompts: int = 2
+    last_silence_ms: int = 8000
     monologue_ms: int = 60_000
     endpoint_ms: int = 500
     endpoint_short_ms: int = 300
     endpoint_digits_ms: int = 1000
+
+    @classmethod
+    def giving_up_after(cls, seconds: float) -> Pace:
+        """One by which a caller may say nothing for so long in all: asked after 8 s, twice, or sooner where that is too long."""
+        each = min(8000, round(seconds * 1000 / 3))
+        return cls(silence_ms=each, last_silence_ms=round(seconds * 1000) - 2 * each)
 
     def endpoint(self, expected: str) -> int:
         return {"confirm": self.endpoint_short_ms, "choice": self.endpoint_short_ms, "digits": self.endpoint_digits_ms}.get(
@@ -232,9 +239,11 @@ class Turns:
         return self._silence()
 
     def _silence(self) -> Input | None:
-        if self._still < self._pace.silence_ms:
+        """The caller is asked twice; what follows on the last silence is goodbye."""
+        last = self.prompted >= self._pace.reprompts
+        if self._still < (self._pace.last_silence_ms if last else self._pace.silence_ms):
             return None
-        return Input.QUIET if self.prompted < self._pace.reprompts else Input.QUIET_AGAIN
+        return Input.QUIET_AGAIN if last else Input.QUIET
 
     def _acknowledges(self, text: str) -> bool:
         words = text.lower().replace("-", "").split()

@@ -318,6 +318,8 @@ class Call(SessionListener):
             return succeed({"ok": False, "cause": "unknown destination", "name": ""})
         if self.state is not State.TALKING:
             return succeed({"ok": False, "cause": f"not while {self.state.value}", "name": target.name})
+        if not self.accepted.workspace.available(target, self.record.date()):
+            return succeed({"ok": False, "cause": "not available now", "name": target.name})
         self._target, self._outcome, self._forwarding = target, Deferred(), ""
         outcome = self._outcome
         self._input(Input.TRANSFER, reason)

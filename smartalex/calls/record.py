@@ -61,6 +61,10 @@ class CallRecord:
             self.call_ids = (*self.call_ids, call_id)
             self._tracer.opened(call_id, stranger=stranger)
 
+    def date(self) -> float:
+        """Unix seconds."""
+        return self._wall()
+
     def event(self, kind: str, fields: Mapping[str, Any] | None = None, data: Mapping[str, Any] | None = None) -> None:
         """One more event; after `close` nothing is written any more."""
         if not self._closed:

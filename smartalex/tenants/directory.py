@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
-
-from smartalex.tenants import hours
 
 
 @attrs.frozen
@@ -30,10 +28,6 @@ class Extension:
     pronunciation: str = ""
     warm_transfer: bool = False
     availability: str = ""
-
-    def available(self, timezone: str, holidays: Collection[str], now: float) -> bool:
-        """Whether callers may be put through at `now` (Unix seconds)."""
-        return hours.open_at(self.availability, timezone, holidays, now)
 
 
 class Directory:

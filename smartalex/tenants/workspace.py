@@ -9,7 +9,7 @@ import attrs
 from smartalex.tenants import hours
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did, Routes, dates, routed
-from smartalex.tenants.directory import Directory
+from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.trunk import Trunk
 
 
@@ -33,6 +33,10 @@ class Workspace:
     def open_at(self, did: Did, now: float) -> bool:
         """Whether the hours of this DID are open at `now` (Unix seconds)."""
         return not did.hours or hours.open_at(did.hours, did.timezone or self.timezone, did.holidays or self.holidays, now)
+
+    def available(self, extension: Extension, now: float) -> bool:
+        """Whether callers may be put through at `now` (Unix seconds)."""
+        return hours.open_at(extension.availability, self.timezone, self.holidays, now)
 
     def settled(self, agent: Agent) -> Agent:
         """The agent with what it leaves to its workspace."""

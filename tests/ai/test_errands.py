@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from smartalex.ai.prompts import ENGLISH
 from smartalex.errors import Unavailable
 from tests.ai.fakes import (
+    BRIEF,
     Backend,
     LoggedCase,
     Phone,
@@ -108,6 +111,14 @@ class Tools(LoggedCase):
             self.assertFalse(ok)
             self.assertEqual((data["cause"], data["near"]), (cause, near))
             self.assertEqual(phone.control.transfers, [])
+
+    def test_what_is_not_allowed(self) -> None:
+        backend = Backend(end_of_turn=calls("transfer", destination="301"), tool_result=answering("Sorry."))
+        phone = Phone(backend, brief=attrs.evolve(BRIEF, allowed=("take_message",))).answer(quiet_ms=700)
+        phone.speak(400).wait(1000)
+        _, _, ok, data = next(call for call in backend.last.calls if call[0] == "tool_result")
+        self.assertEqual((ok, data["cause"], data["near"]), (False, "not allowed", ["take_message"]))
+        self.assertEqual(phone.control.transfers, [])
 
     def test_one_at_a_time_and_three_in_all(self) -> None:
         backend = Backend(end_of_turn=calls("transfer", destination="301"), tool_result=answering("No."))

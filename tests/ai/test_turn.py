@@ -164,6 +164,14 @@ class Silence(TestCase):
         self.assertEqual(run(turns, 8000), [(8000, Action.GOODBYE)])
         self.assertIs(turns.state, State.SUSPENDED)
 
+    def test_an_agents_own_limit(self) -> None:
+        for seconds, waits in ((30, (8000, 8000, 14_000)), (12, (4000, 4000, 4000)), (600, (8000, 8000, 584_000))):
+            turns = Turns(Pace.giving_up_after(seconds))
+            said = (Action.REPROMPT, Action.REPROMPT, Action.GOODBYE)
+            for wait, action in zip(waits, said, strict=True):
+                self.assertEqual(run(turns, wait), [(wait, action)], seconds)
+                run(turns, 200, speaking=True)
+
     def test_real_speech_and_keys_start_it_anew_a_click_does_not(self) -> None:
         for what, prompted in (
             (lambda t: run(t, 700, speech=True), 0),

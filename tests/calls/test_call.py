@@ -13,8 +13,9 @@ from smartalex.calls.call import SETTLE_S, CallOptions
 from smartalex.calls.lifecycle import State
 from smartalex.errors import Refused, RemoteError, Unavailable
 from smartalex.sip.message import Request
+from smartalex.tenants.directory import Directory
 from tests.ai.fakes import Backend, answering, calls, never, refuses
-from tests.calls.exchange import SPEECH, Caller, Exchange, headers_of, sdp
+from tests.calls.exchange import DIRECTORY, SPEECH, Caller, Exchange, headers_of, sdp
 from tests.calls.test_switchboard import ExchangeCase
 
 SILENCE = b"\xff" * 160
@@ -465,6 +466,24 @@ class Transfers(ExchangeCase):
             self.assertEqual(
                 self.successResultOf(call.transfer(wish, "")), {"ok": False, "cause": "unknown destination", "name": ""}
             )
+        self.assertEqual(self.exchange.sent("REFER"), [])
+
+    def test_an_agent_that_may_not_transfer_is_told_of_nobody(self) -> None:
+        tenancy = self.exchange.admission.tenancy
+        quiet = attrs.evolve(tenancy.agents["a1"], tools=("take_message",))
+        self.exchange.admission.tenancy = attrs.evolve(tenancy, agents={"a1": quiet})
+        self.exchange.connected()
+        brief = self.backend.last.brief
+        self.assertEqual((brief.destinations, brief.operator, brief.allowed), ((), None, ("take_message",)))
+
+    def test_who_is_not_there_is_not_called(self) -> None:
+        tenancy = self.exchange.admission.tenancy
+        away = attrs.evolve(DIRECTORY.extensions[0], availability="off")
+        owner = attrs.evolve(tenancy.workspaces["w1"], directory=Directory((away,)))
+        self.exchange.admission.tenancy = attrs.evolve(tenancy, workspaces={"w1": owner})
+        call = self.exchange.call_of(self.exchange.connected())
+        found = self.successResultOf(call.transfer("sarah", ""))
+        self.assertEqual(found, {"ok": False, "cause": "not available now", "name": "Sarah Mitchell"})
         self.assertEqual(self.exchange.sent("REFER"), [])
 
     def test_one_at_a_time(self) -> None:

@@ -122,4 +122,5 @@ class Whose(TestCase):
     def test_an_extension_is_there_or_not(self) -> None:
         for availability, expected in (("", True), ("off", False), (OFFICE, True), ("Sa 08:00-17:00", False)):
             who = Extension("a", "1", "Ann", availability=availability)
-            self.assertEqual(who.available("Africa/Johannesburg", (), local("2026-11-23 08:00")), expected)
+            owner = Workspace("w", "Acme", Directory(), timezone="Africa/Johannesburg")
+            self.assertEqual(owner.available(who, local("2026-11-23 08:00")), expected)

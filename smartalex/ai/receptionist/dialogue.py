@@ -71,7 +71,11 @@ class ReceptionistDialogue:
         return self._last or self._ask("Are you still there?")
 
     def tool_result(self, name: str, ok: bool, data: Any) -> Reply:
-        if name != "transfer" or ok:
+        if ok:
+            return ()
+        if name == "take_message":
+            return self._ask("I am not able to take a message just now. Who else would you like to speak to?")
+        if name != "transfer":
             return ()
         who = self._by_id[self._target].name if self._target in self._by_id else "them"
         return self._offer(f"I wasn't able to connect you to {who}. Can I take a message instead?")
