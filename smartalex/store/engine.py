@@ -111,6 +111,22 @@ def upgrade(engine: Engine) -> None:
         raise trouble(engine, error) from None
 
 
+def newest_schema() -> str:
+    """The revision that this version needs."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return str(ScriptDirectory.from_config(config).get_current_head())
+
+
+@contextmanager
+def exclusive(engine: Engine) -> Iterator[None]:
+    """Of the nodes on one server, one at a time."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_AT_A_TIME})")
+        yield
+
+
 def _newest(engine: Engine, scripts: ScriptDirectory) -> bool:
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_heads() == (scripts.get_current_head(),)
@@ -119,14 +135,27 @@ def _newest(engine: Engine, scripts: ScriptDirectory) -> bool:
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
     """A transaction that keeps other processes' migrations, and on SQLite every writer, waiting for its end."""
-    with connection.begin():
-        if connection.dialect.name == "sqlite":
+    if connection.dialect.name == "sqlite":
+        with _tables_may_move(connection), connection.begin():
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_AT_A_TIME})")
+            yield
+        return
+    with connection.begin():
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_AT_A_TIME})")
         yield
+
+
+@contextmanager
+def _tables_may_move(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by making it anew, while rows of others refer to it; a transaction has no word for that."""
+    pragma = connection.connection.cursor().execute
+    pragma("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        pragma("PRAGMA foreign_keys=ON")
 
 
 def upsert(connection: Connection, table: Table) -> Any:
@@ -144,7 +173,7 @@ def trouble(engine: Engine, error: DatabaseError) -> ConfigurationError:
 
 def unreachable(error: BaseException) -> bool:
     """Whether the database may take the same thing later: it is gone, busy, full, or read-only, and nothing is wrong with us."""
-    return isinstance(error, (OperationalError, InterfaceError, PoolTimeout, OSError)) or (
+    return isinstance(error, (OperationalError, InterfaceError, PoolTimeout, StoreUnreachable, OSError)) or (
         isinstance(error, DBAPIError) and (error.connection_invalidated or type(error.orig).__name__ in READ_ONLY)
     )
 
