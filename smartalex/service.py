@@ -27,6 +27,7 @@ from twisted.python.threadpool import ThreadPool
 from smartalex import plugins
 from smartalex.ai.options import ConversationOptions
 from smartalex.ai.prompts import PromptBook, primary
+from smartalex.ai.turn import Pace
 from smartalex.auth.allowlist import AllowlistAuthenticator
 from smartalex.auth.digest import DigestAuthenticator
 from smartalex.auth.fenced import Fenced
@@ -62,7 +63,10 @@ from smartalex.sip.trace import TraceBook
 from smartalex.sip.transport import TransportOptions, Transports
 from smartalex.sip.ua import UserAgent, UserAgentOptions
 from smartalex.store.certificate import CertificateFiles
+from smartalex.store.contact import Contact
+from smartalex.store.engine import unreachable
 from smartalex.store.messages import MessageBox
+from smartalex.store.presence import SEEN_S
 from smartalex.store.state import HEALTH_FILE, REGISTRATIONS_FILE, State, open_state
 from smartalex.store.tenancy import Rests
 from smartalex.store.writer import JournalWriter
@@ -93,7 +97,7 @@ class SmartAlexService(Service):
         self.ready = False
         self.counters = Counters()
         self._announce = announce
-        self._pool = ThreadPool(1, 4, "store")
+        self._pool = ThreadPool(1, 8, "store")
         self._recorder = Recorder(reactor.callFromThread)
         self._factories: dict[str, Any] = {}
         self._prepared: Mapping[str, Agent] = {}
@@ -101,6 +105,8 @@ class SmartAlexService(Service):
         self._nonces = NonceSource(secrets.token_bytes(32), config.sip.nonce_lifetime_s)
         self._reload = LoopingCall(self._look_for_changes)
         self._reload.clock = reactor
+        self._seen = LoopingCall(self._say_so)
+        self._seen.clock = reactor
         self._tidying = LoopingCall(self._tidy)
         self._tidying.clock = reactor
         self._untidy_s = 0.0
@@ -116,11 +122,24 @@ class SmartAlexService(Service):
             self._writer = JournalWriter(
                 self.state.journal, self.state.repository.records, self._defer, self.reactor, self.counters, self._begin_run
             )
-            self._writer.start()
+            self._met()
             self._build()
             self._listen()
         except SmartAlexError as error:
             raise SystemExit(f"smartalex: {error}") from None
+
+    def _met(self) -> None:
+        """Whether the database was there, and what was left for it."""
+        state, store = self.state, self.config.store
+        self.contact = Contact(store.cache_lifetime_s, time.monotonic, self._defer, state.repository.engine, state.picture)
+        self._source = state.known
+        if state.known is state.repository:
+            self._writer.start()
+            return
+        age_s = (state.picture.age_s() if state.picture is not None else None) or 0.0
+        self.contact.start_from_picture(age_s)
+        self.log.warn("the database cannot be reached; starting from what was known {seconds:.0f} s ago", seconds=age_s)
+        self._writer.start(budget_s=0)
 
     def _begin_run(self) -> None:
         """What the last run left is in the database."""
@@ -134,11 +153,12 @@ class SmartAlexService(Service):
         self.plane.start()
         self.bindings.start()
         self._reload.start(RELOAD_S, now=False)
+        self._seen.start(SEEN_S, now=False)
         self._prepare().addCallbacks(lambda _: self._open(), self._failed)
 
     def _build(self) -> None:
         config, state = self.config, self.state
-        tenancy = state.repository.tenancy()
+        tenancy = state.known.tenancy()
         self.prompts = PromptBook(self.reactor)
         self.admission = Admission(self._authenticator(tenancy), tenancy, config.limits.max_calls)
         sip, messages = config.sip, MessageLimits(config.messages.max_seconds)
@@ -198,7 +218,7 @@ class SmartAlexService(Service):
         keep = partial(self._defer, repository.put_bindings)
         self.bindings = TrunkBindings(self.reactor, self.agent, self.admission, clocks, self.counters, keep)
         self.bindings.authenticated = self.trust.proved
-        self.bindings.restore(repository.bindings())
+        self.bindings.restore(self._source.bindings())
         self.health.ways = self.bindings.ways
         ground = Ground(self.reactor, self.agent, time.time, self.counters, self.transports.keep_alive)
         show = partial(self._show, REGISTRATIONS_FILE)
@@ -214,7 +234,7 @@ class SmartAlexService(Service):
 
     def _register(self) -> Deferred[Any]:
         """Where trunks want us to; passwords are not read on this thread."""
-        secrets = self._defer(self.state.repository.register_passwords)
+        secrets = self._defer(self._source.register_passwords)
         secrets.addCallback(lambda known: self.registrations.adopt(self._trunks(), known) if self.ready else None)
         return secrets.addErrback(lambda failure: self.log.failure("registrations are left as they are", failure))
 
@@ -232,7 +252,7 @@ class SmartAlexService(Service):
                 context = CertificateFiles(*self._certificate(), sip.tls_client_roots)
                 listen("tls", "sip.tls_port", sip.tls_port, partial(ports.listen_tls, context=context))
                 listen("wss", "sip.wss_port", sip.wss_port, partial(ports.listen_wss, context=context))
-        web = site(self.counters, self._gauges, lambda: self.ready, self.reactor)
+        web = site(self.counters, self._gauges, lambda: self.ready and not self.admission.outdated, self.reactor)
         self._http = self._bind(
             "http.port",
             "HTTP",
@@ -338,7 +358,7 @@ class SmartAlexService(Service):
 
     def _authenticator(self, tenancy: Tenancy) -> IAuthenticator:
         sources = [(t.id, source) for t in tenancy.trunks.values() if t.auth == "ip-allowlist" for source in t.allowed_sources]
-        known = self.state.repository.credentials()
+        known = self._source.credentials()
         digest = Fenced(
             DigestAuthenticator(self.config.sip.realm, self.config.sip.digest_algorithms, known.get, self._nonces),
             {
@@ -371,7 +391,8 @@ class SmartAlexService(Service):
 
     def _conversation_options(self, agent: Agent) -> ConversationOptions:
         factories, greeting = self._factories_of(agent), self.prompts.greeting(agent)
-        return ConversationOptions(factories, greeting, agent.max_duration_s, agent.language, detector=self._detector)
+        pace = Pace.giving_up_after(agent.silence_timeout_s)
+        return ConversationOptions(factories, greeting, agent.max_duration_s, agent.language, pace, detector=self._detector)
 
     def _detector(self, rate: int) -> Callable[[bytes], bool]:
         detector: IVoiceDetector = voice_detectors(self.config.speech.detector).detector(rate)
@@ -405,7 +426,8 @@ class SmartAlexService(Service):
             "calls": len(self.switchboard.calls), "legs": len(self.plane), "sip_transactions": len(self.layer),
             "sip_dialogs": len(self.agent), "sip_timers": self.timers.pending(),
             "records_pending": len(self.state.journal), "records_lost": self.state.journal.lost,
-            "journal_bytes": self.state.journal.size, "media_late_ticks": self.plane.late_ticks,
+            "journal_bytes": self.state.journal.size, "store_down": int(self.contact.down),
+            "media_late_ticks": self.plane.late_ticks,
             "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.bindings.gauges(),
             **self.registrations.gauges(),
         }  # fmt: skip
@@ -419,6 +441,8 @@ class SmartAlexService(Service):
 
     def _changed(self) -> tuple[Tenancy, IAuthenticator] | None:
         known = self.admission.tenancy
+        self.contact.meet()
+        self._source = self.state.repository
         if self.state.repository.revision() == known.revision:
             return None
         tenancy = self.state.repository.tenancy(known, Rests())
@@ -427,6 +451,8 @@ class SmartAlexService(Service):
 
     def _adopt(self, changed: tuple[Tenancy, IAuthenticator] | None) -> Deferred[Any] | None:
         self._complaint = ""
+        self.contact.heard(Rests(), changed=changed is not None)
+        self.admission.outdated = False
         if changed is None:
             return None
         self.admission.tenancy, self.admission.authenticator = changed
@@ -438,10 +464,18 @@ class SmartAlexService(Service):
     def _not_adopted(self, failure: Failure) -> None:
         """What was known goes on being true; said once, not twice a second."""
         self.counters.count("store.reload_failed")
+        if failure.value is not None and unreachable(failure.value):
+            self.contact.missed()
+            self.admission.outdated = self.contact.lapsed
         complaint = str(failure.value)
         if complaint != self._complaint:
             self._complaint = complaint
-            self.log.error("a change in the store is not adopted: {complaint}", complaint=complaint)
+            self.log.error("the store cannot be read, what was known goes on: {complaint}", complaint=complaint)
+
+    def _say_so(self) -> Deferred[Any]:
+        """We are here; calls of nodes that are not are marked."""
+        seen = self._defer(self.state.presence.seen, time.time(), time.monotonic())
+        return seen.addErrback(lambda failure: self.counters.count("store.unseen"))
 
     # ------------------------------------------------------------------ stopping
 
@@ -462,7 +496,7 @@ class SmartAlexService(Service):
         await unregistered
         if limit.active():
             limit.cancel()
-        for looping in (self._reload, self._tidying):
+        for looping in (self._reload, self._seen, self._tidying):
             if looping.running:
                 looping.stop()
         self.health.stop()
@@ -473,6 +507,8 @@ class SmartAlexService(Service):
         if self.tracing is not None:
             self.tracing.stop()
         await self._writer.stop()
+        if not self.contact.down:
+            await self._defer(self.state.presence.end).addErrback(lambda failure: None)
         await self.bindings.stop()
         self.timers.stop()
         await DeferredList([d for d in (*self.transports.stop(), self._http.stopListening()) if d is not None])

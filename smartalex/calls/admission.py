@@ -56,6 +56,7 @@ class Admission:
     in_progress: Counter[str] = attrs.field(factory=Counter)
     in_workspace: Counter[str] = attrs.field(factory=Counter)
     open: bool = True
+    outdated: bool = False  # what we know was not confirmed for too long
     wall: Callable[[], float] = time.time
 
     @property
@@ -91,6 +92,8 @@ class Admission:
         """`called` is the user part of the Request-URI."""
         if not self.open:
             return Refused(503, "draining", "the service is stopping", retry_after=True)
+        if self.outdated:
+            return Refused(503, "store", "the database is away for longer than store.cache_lifetime_s", retry_after=True)
         found = self.identify(attempt)
         return self._route(found, called) if isinstance(found, Trunk) else found
 

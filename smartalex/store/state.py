@@ -10,13 +10,15 @@ from secrets import token_hex
 from typing import IO, Any
 
 import attrs
+from sqlalchemy import Engine
 
 from smartalex.config import Config
 from smartalex.errors import ConfigurationError
 from smartalex.store.certificate import self_signed
 from smartalex.store.demo import seed_demo
-from smartalex.store.engine import open_engine, upgrade
+from smartalex.store.engine import StoreUnreachable, exclusive, open_engine, upgrade
 from smartalex.store.journal import Journal
+from smartalex.store.picture import Picture
 from smartalex.store.presence import Presence
 from smartalex.store.repository import Repository
 from smartalex.store.vault import Vault, holds_secrets, master_key
@@ -33,8 +35,12 @@ class Issued:
 
 @attrs.frozen
 class State:
+    """`known` is what a start reads: the repository itself, or the `picture` of what it held while it cannot be reached."""
+
     folder: Path
     repository: Repository
+    known: Repository
+    picture: Picture | None
     journal: Journal
     presence: Presence
     certificate: Path
@@ -55,21 +61,46 @@ def open_state(config: Config, *, serve: bool = True) -> State:
     _make(folder)
     lock = _lock(folder) if serve else None
     engine = open_engine(config.store.url or f"sqlite:///{folder / 'smartalex.db'}", config.store.timeout_s)
-    upgrade(engine)
+    picture = Picture(folder) if engine.dialect.name != "sqlite" else None
+    known = _known(engine, picture if serve else None, config.store.cache_lifetime_s)
     key_file = Path(config.vault.key_file or folder / "vault.key")
-    vault = Vault(engine, master_key(key_file, create=not holds_secrets(engine)))
-    if not vault.fits():
+    key = master_key(key_file, create=not holds_secrets(known))
+    if not Vault(known, key).fits():
         raise ConfigurationError(f"{key_file}: this is the master key of another state directory; put the right one back")
-    repository = Repository(engine, vault)
-    issued = None
-    if repository.empty():
-        issued = Issued(*seed_demo(repository, config.sip.realm))
+    repository = Repository(engine, Vault(engine, key))
+    issued = _issued(repository, config) if known is engine else None
     certificate, private = folder / "tls.crt", folder / "tls.key"
     if not certificate.exists():
         self_signed(certificate, private, filter(None, (config.node.host, config.node.advertised_address)))
     run = f"{_node(folder)}.{token_hex(8)}"
     presence = Presence(engine, run, config.store.node_timeout_s)
-    return State(folder, repository, Journal(folder / "journal", run), presence, certificate, private, issued, lock)
+    last_known = repository if known is engine else Repository(known, Vault(known, key))
+    journal = Journal(folder / "journal", run)
+    return State(folder, repository, last_known, picture, journal, presence, certificate, private, issued, lock)
+
+
+def _known(engine: Engine, picture: Picture | None, lifetime_s: float) -> Engine:
+    """What a start reads: the database at the newest schema, or, while it cannot be reached, the picture of an earlier time."""
+    try:
+        upgrade(engine)
+    except StoreUnreachable as error:
+        age_s = picture.age_s() if picture is not None else None
+        if picture is None or age_s is None:
+            raise
+        if age_s > lifetime_s:
+            raise StoreUnreachable(
+                f"{error}; what was last known of it is {age_s / 3600:.1f} h old, more than store.cache_lifetime_s"
+            ) from None
+        return picture.open()
+    return engine
+
+
+def _issued(repository: Repository, config: Config) -> Issued | None:
+    """Of several nodes that start on an empty database one makes the demo."""
+    if not repository.empty():
+        return None
+    with exclusive(repository.engine):
+        return Issued(*seed_demo(repository, config.sip.realm)) if repository.empty() else None
 
 
 def _node(folder: Path) -> str:
