@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import click
 
-from smartalex.cli.values import Host
+from smartalex.cli.values import Host, Word
 from smartalex.errors import ConfigurationError
 from smartalex.media.codecs import registry
 from smartalex.media.frame import PACKET_MS
@@ -67,7 +67,28 @@ class Filter(click.ParamType[str]):
         return value
 
 
+TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
+
 OPTIONS: tuple[Callable[..., Any], ...] = (
+    click.option(
+        "--follow-redirects/--no-follow-redirects",
+        default=None,
+        help="Its PBX follows a 302 to another region (default: it does not, and its calls stay where they come in).",
+    ),
+    click.option("--region", "regions", multiple=True, type=Word(), metavar="NAME", help="Served there only; repeatable."),
+    click.option(
+        "--calls-per-second",
+        type=click.IntRange(0, 1000),
+        metavar="N",
+        help="How fast its calls may begin; 0 for no limit of its own (default).",
+    ),
+    click.option(
+        "--transport",
+        "transports",
+        multiple=True,
+        type=click.Choice(TRANSPORTS),
+        help="It may call over this and no other that is not named; repeatable (default: all of the node).",
+    ),
     click.option(
         "--record/--no-record",
         default=None,
@@ -123,7 +144,7 @@ OPTIONS: tuple[Callable[..., Any], ...] = (
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --stir, --refer-target, --client-certificate, --codecs, --ptime, --srtp, --dtmf, --noise-suppression, --record."""
+    """Adds what `with_policy` reads: --stir, --codecs, --srtp, --transport and so on."""
     for option in OPTIONS:
         command = option(command)
     return command
@@ -145,4 +166,8 @@ def with_policy(trunk: Trunk, given: Mapping[str, Any]) -> Trunk:
         dtmf=given["dtmf"] or trunk.dtmf,
         noise_suppression=trunk.noise_suppression if given["noise_suppression"] is None else given["noise_suppression"],
         record=trunk.record if given["record"] is None else given["record"],
+        transports=() if given.get("any_transport") else tuple(dict.fromkeys(given["transports"])) or trunk.transports,
+        regions=() if given.get("no_regions") else tuple(dict.fromkeys((*trunk.regions, *given["regions"]))),
+        calls_per_second=trunk.calls_per_second if given["calls_per_second"] is None else given["calls_per_second"],
+        follow_redirects=trunk.follow_redirects if given["follow_redirects"] is None else given["follow_redirects"],
     )

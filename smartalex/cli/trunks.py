@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import Any
 
 import attrs
@@ -26,9 +28,12 @@ from smartalex.cli.state import (
     yes_option,
 )
 from smartalex.cli.values import Host, Source, Word
+from smartalex.config import Config
 from smartalex.sip.registration import Identity
 from smartalex.store.credentials import new_username
-from smartalex.store.state import State, health, registrations, running
+from smartalex.store.state import State, health, registrations, running, running_addresses
+from smartalex.tenants import presets
+from smartalex.tenants.presets import PRESETS
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy
 
@@ -132,6 +137,11 @@ def _heard(pbx: dict[str, Any] | None) -> str:
 
 KNOWN_BY = {"digest": "password", "ip-allowlist": "address", "both": "password+address"}
 
+pbx_option = click.option(
+    "--pbx",
+    type=click.Choice(tuple(PRESETS)),
+    help="Which PBX it is: what it needs is filled in, and smartalex trunks setup says what to type there (default generic).",
+)
 DOMAIN_HELP = "Transfers go to sip:EXTENSION@HOST (default: where the call came from)."
 domain_option = click.option("--pbx-domain", type=Host(), metavar="HOST", help=DOMAIN_HELP)
 limit_option = click.option("--max-calls", type=click.IntRange(1, 1000), metavar="N", help="Calls at a time (default 10).")
@@ -147,12 +157,14 @@ username_option = click.option("--username", type=Word(), metavar="U", help="Dig
 @limit_option
 @register_options
 @policy_options
+@pbx_option
 @click.option("--workspace", metavar="NAME", help="Whose trunk it is, where there are several workspaces.")
 @state_options
 @json_option
 def add(
     name: str,
     *,
+    pbx: str | None,
     allow: tuple[str, ...],
     no_digest: bool,
     pbx_domain: str | None,
@@ -164,10 +176,10 @@ def add(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Connect a PBX.  Prints its username and a password of 24 characters, this once.
+    """Connect a PBX.  Prints its username and a password of 24 characters, this once, and what to type into the PBX.
 
     \b
-    By password, from anywhere:      smartalex trunks add office --pbx-domain pbx.example.com
+    By password, from anywhere:      smartalex trunks add office --pbx-domain pbx.example.com --pbx 3cx
     By password and address:         smartalex trunks add office --allow 192.0.2.10
     By address alone:                smartalex trunks add carrier --allow 192.0.2.0/28 --no-digest
     As an extension of the PBX:      smartalex trunks add desk --register sip:300@192.0.2.10 --allow 192.0.2.10 --no-digest
@@ -190,11 +202,13 @@ def add(
     )
     check(plain, tenancy)
     registering = wanted(given)
-    trunk = with_policy(registering.applied(plain), given)
+    trunk = PRESETS[pbx or "generic"].filled(with_policy(registering.applied(plain), given))
     password = here.repository.add_trunk(trunk, settings(state, config).sip.realm, registering.password)
     settle(here)
     tell(trunk, tenancy, password, as_json)
     if not as_json:
+        if not trunk.register:
+            say_setup(trunk, node_of(here, settings(state, config)), "", "the password above")
         number, agent = _extension(trunk) or "NUMBER", next(iter(tenancy.agents), "NAME")
         click.echo(f"Next, its numbers: smartalex dids add {number} --trunk {name} --agent {agent}")
 
@@ -210,6 +224,9 @@ def add(
 @limit_option
 @register_options
 @policy_options
+@pbx_option
+@click.option("--any-transport", is_flag=True, help="It may call over all transports of the node.")
+@click.option("--no-regions", is_flag=True, help="Served in any region.")
 @click.option("--no-refer-targets", is_flag=True, help="Forget every --refer-target.")
 @click.option("--no-register", is_flag=True, help="Register there no more, and forget its password.")
 @state_options
@@ -217,6 +234,7 @@ def add(
 def change(
     name: str,
     *,
+    pbx: str | None,
     allow: tuple[str, ...],
     disallow: tuple[str, ...],
     digest: bool | None,
@@ -237,9 +255,12 @@ def change(
       smartalex trunks set office --register-password-stdin < new-password
     """
     asked = [
-        value for value in (allow, disallow, username, pbx_domain, max_calls, *given.values()) if value not in (None, False, ())
+        value
+        for value in (pbx, allow, disallow, username, pbx_domain, max_calls, *given.values())
+        if value not in (None, False, ())
     ]
-    if not asked and digest is activate is given["codecs"] is given["record"] is None:
+    flags = (digest, activate, *(given[name] for name in ("codecs", "record", "calls_per_second", "follow_redirects")))
+    if not asked and all(flag is None for flag in flags):
         raise click.UsageError("say what to change; see: smartalex trunks set --help")
     here = opened(state, config)
     tenancy = here.repository.tenancy()
@@ -259,6 +280,7 @@ def change(
         username=(username or old.username or new_username()) if wants_digest else "",
         max_calls=max_calls or old.max_calls,
         active=old.active if activate is None else activate,
+        pbx=pbx or old.pbx,
     )
     check(plain, tenancy)
     registering = wanted(given)
@@ -266,6 +288,65 @@ def change(
     password = here.repository.change_trunk(old, new, settings(state, config).sip.realm, registering.password)
     settle(here)
     tell(new, tenancy, password, as_json)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--number", default="", metavar="NUMBER", help="The number that the PBX is to call (default: the trunk's first).")
+@state_options
+@json_option
+def setup(name: str, *, number: str, state: str | None, config: str | None, as_json: bool) -> None:
+    """What to type into the PBX for this trunk, by its own screens; --pbx of the trunk says which PBX it is.
+
+    \b
+      smartalex trunks set office --pbx 3cx
+      smartalex trunks setup office
+    """
+    here = opened(state, config)
+    tenancy = here.repository.tenancy()
+    trunk = trunk_named(tenancy, name)
+    called = number or next((did.number for did in tenancy.routes_of(trunk.id) if not did.number.endswith("*")), "")
+    node = node_of(here, settings(state, config))
+    if as_json:
+        for screen, lines in presets.setup(trunk, node, called):
+            for field, value in lines:
+                show_json({"screen": screen, "field": field, "value": value})
+    else:
+        say_setup(trunk, node, called)
+
+
+def say_setup(trunk: Trunk, node: presets.Node, number: str, password: str = "") -> None:
+    """Where, then field by field."""
+    click.echo(f"\nWhat to type into the PBX ({PRESETS.get(trunk.pbx, presets.GENERIC).title}):")
+    for screen, lines in presets.setup(trunk, node, number, password):
+        click.echo(f"\n  {screen}")
+        width = max(len(field) for field, _ in lines)
+        for field, value in lines:
+            click.echo(f"    {field.ljust(width)}  {value}".rstrip())
+    click.echo("")
+    if ip_address(node.host).is_loopback:
+        click.echo(f"! {node.host} is reached from this machine only; start the platform with --host 0.0.0.0, or set node.host\n")
+
+
+def node_of(here: State, config: Config) -> presets.Node:
+    """This node as a PBX sees it: as the running platform says, else as it is configured."""
+    now = running_addresses(here.folder)
+    host = config.node.advertised_address or now.get("host", config.node.host)
+    return presets.Node(
+        own_address() if ip_address(host).is_unspecified else host,
+        now.get("sip_port", config.sip.port), now.get("tls_port", config.sip.tls_port), now.get("rtp_ports", config.rtp.ports),
+        config.sip.realm, config.rtp.codecs, config.sip.transports, config.sip.session_expires_s, config.sip.min_se_s,
+    )  # fmt: skip
+
+
+def own_address() -> str:
+    """The one that this machine would send from to anywhere else; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 @command.command()
@@ -342,6 +423,15 @@ def tell(trunk: Trunk, tenancy: Tenancy, password: str | None, as_json: bool) ->
 
 
 def _policy(trunk: Trunk) -> None:
+    if trunk.pbx != "generic":
+        click.echo(f"  is         {PRESETS[trunk.pbx].title}")
+    if trunk.transports:
+        click.echo(f"  comes over {', '.join(trunk.transports).upper()} and nothing else")
+    if trunk.calls_per_second:
+        click.echo(f"  begins     at most {trunk.calls_per_second} calls a second")
+    if trunk.regions:
+        follows = "is sent there (302)" if trunk.follow_redirects else "stays where it calls"
+        click.echo(f"  served     in {', '.join(trunk.regions)}; {follows}")
     if trunk.codecs or trunk.ptime_ms != 20:
         click.echo(f"  speaks     {', '.join(trunk.codecs) or 'the codecs of the node'}, in packets of {trunk.ptime_ms} ms")
     if trunk.dtmf != "rfc4733":

@@ -137,6 +137,11 @@ def registrations(folder: Path) -> dict[str, dict[str, Any]]:
     return _told(folder, REGISTRATIONS_FILE)
 
 
+def running_addresses(folder: Path) -> dict[str, Any]:
+    """Where the running platform listens, as it said when it began; empty when nothing runs."""
+    return _told(folder, "run.json")
+
+
 def _told(folder: Path, name: str) -> dict[str, dict[str, Any]]:
     try:
         found: dict[str, dict[str, Any]] = json.loads((folder / name).read_text()) if running(folder) else {}

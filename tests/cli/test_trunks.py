@@ -173,6 +173,64 @@ class Speech(Commands):
         return next(row for row in self.lines("trunks") if row["trunk"] == name)
 
 
+class Kinds(Commands):
+    """Which PBX it is, and what has to be typed there."""
+
+    def test_what_it_needs_is_filled_in_and_told(self) -> None:
+        said = self.output("trunk", "add", "office", "--pbx", "3cx", "--pbx-domain", "pbx.example.com")
+        self.assertRegex(said, "Authentication Password +the password above")
+        self.assertIn("Registrar/Server/Gateway Hostname or IP  127.0.0.1, port 5060", said)
+        self.assertIn("127.0.0.1 is reached from this machine only", said)
+        trunk = self.opened().repository.trunk_named("office")
+        assert trunk is not None
+        self.assertEqual((trunk.pbx, trunk.codecs, trunk.transports), ("3cx", ("PCMU", "PCMA"), ("udp",)))
+
+    def test_setup_speaks_of_the_trunks_first_number(self) -> None:
+        self.output("trunk", "set", "acme", "--pbx", "freepbx")
+        said = self.output("trunk", "setup", "acme")
+        self.assertIn("pjsip Settings > Advanced", said)
+        self.assertIn("+27215550100", said)
+        self.assertIn("smartalex secret rotate acme", said)
+        rows = self.lines("trunk", "setup", "acme", "--number", "100")
+        self.assertIn({"screen": "the same trunk > pjsip Settings > Advanced", "field": "DTMF Mode", "value": "RFC 4733"}, rows)
+        self.assertIn("100", " ".join(row["value"] for row in rows))
+
+    def test_addresses_are_those_of_the_configuration(self) -> None:
+        path = self.folder / "node.toml"
+        path.write_text('[node]\nadvertised_address = "198.51.100.7"\n[sip]\nport = 5080\nrealm = "example"\n')
+        said = self.output("trunk", "setup", "acme", "--config", str(path))
+        self.assertIn("198.51.100.7, port 5080", said)
+        self.assertIn("example, where the PBX asks for one", said)
+        self.assertNotIn("this machine only", said)
+
+    def test_an_extension_of_the_pbx_needs_none_of_it(self) -> None:
+        given = ("--register", "sip:300@192.0.2.10", "--register-password-stdin")
+        done = self.run_command("trunk", "add", "desk", *given, stdin="x\n")
+        self.assertNotIn("What to type", done.stdout)
+
+    def test_errors(self) -> None:
+        self.assertIn("'3xc'", self.error("trunk", "set", "acme", "--pbx", "3xc"))
+        self.assertIn("did you mean acme", self.error("trunk", "setup", "amce"))
+
+
+class Ways(Commands):
+    def test_transports_regions_and_rates(self) -> None:
+        given = ("--transport", "tls", "--transport", "wss", "--region", "za", "--region", "eu", "--calls-per-second", "5")
+        row = self.line("trunk", "set", "acme", *given, "--follow-redirects")
+        self.assertEqual((row["transports"], row["regions"]), (["tls", "wss"], ["za", "eu"]))
+        self.assertEqual((row["calls_per_second"], row["follow_redirects"]), (5, True))
+        said = self.output("trunk", "set", "acme", "--max-calls", "7")
+        for line in ("comes over TLS, WSS", "at most 5 calls a second", "served     in za, eu; is sent there (302)"):
+            self.assertIn(line, said)
+        row = self.line("trunk", "set", "acme", "--any-transport", "--no-regions", "--calls-per-second", "0")
+        self.assertEqual((row["transports"], row["regions"], row["calls_per_second"]), ([], [], 0))
+        self.assertFalse(self.line("trunk", "set", "acme", "--no-follow-redirects")["follow_redirects"])
+
+    def test_what_is_wrong_is_named(self) -> None:
+        for option, value in (("--transport", "sctp"), ("--calls-per-second", "1001"), ("--region", "z a")):
+            self.assertIn(option, self.error("trunk", "set", "acme", option, value))
+
+
 class Remove(Commands):
     def test_with_its_dids_and_its_secret(self) -> None:
         gone = self.line("trunks", "remove", "acme", "--yes")
