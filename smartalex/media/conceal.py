@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
 
-HOLD_MS, FADE_MS = 10, 50
-"""At full strength for so long, then down to silence over so much more (as G.711 Appendix I has it)."""
+HOLD_MS, FADE_MS = 20, 80
+"""At full strength for so long, then down to silence over so much more, or to the noise that the line had."""
 
 BRIDGE_HOLD_MS, BRIDGE_FADE_MS = 20, 100
 """The same, from either side, when the end of the gap is known."""
@@ -25,6 +25,10 @@ _JOINT_S, _LONGEST_JOINT_S = 0.004, 0.02
 _SETTLING_S = 0.004
 _FRAMES, _SHORT_S = 3, 0.01
 
+_LOUDEST_FLOOR, _RISE = 104.0, 1.2
+_HISS = np.random.default_rng(1).standard_normal(4001, np.float32)
+"""What is softer than -50 dBFS may be the noise of the line; it is the softest lately, which may have risen since."""
+
 
 class Concealer:
     """Give it what was received (`good`); ask it for what was not (`lost`).  PCM is s16le of any length.
@@ -32,7 +36,10 @@ class Concealer:
     `stateful`: the decoder has missed what was lost, so that its first milliseconds after that are not to be trusted.
     """
 
-    __slots__ = ("_bridge", "_cycle", "_gone", "_history", "_joint", "_peak", "_rate", "_reach", "_settling", "_short", "_step")
+    __slots__ = (
+        "_bridge", "_cycle", "_floor", "_gone", "_history", "_joint", "_peak", "_rate", "_reach", "_settling", "_short",
+        "_step",
+    )  # fmt: skip
 
     def __init__(self, rate: int = 8000, *, stateful: bool = False) -> None:
         self._rate = rate
@@ -42,13 +49,13 @@ class Concealer:
         self._reach = (BRIDGE_HOLD_MS + BRIDGE_FADE_MS) * rate // 500  # bytes
         self._history: list[bytes] = []
         self._cycle = np.zeros(1, np.float32)
-        self._step = self._peak = 0.0
+        self._step = self._peak = self._floor = 0.0
         self._gone = 0
         self._bridge: _Bridge | None = None
 
     @property
     def silent(self) -> bool:
-        """True when the next lost frame will be silence."""
+        """True when nothing of what was heard will be in the next lost frame."""
         return not self._history or (self._gone * 1000 >= (HOLD_MS + FADE_MS) * self._rate and self._bridge is None)
 
     def good(self, pcm: bytes) -> bytes:
@@ -79,7 +86,7 @@ class Concealer:
             self._begin()
         if following and ahead <= self._reach:
             self._head_for(_samples(following), max(ahead, size) // 2)
-        made = bytes(size) if self.silent else _pcm(self._going_on(size // 2))
+        made = bytes(size) if self.silent and not self._floor else _pcm(self._going_on(size // 2))
         self._gone += size // 2
         self._remember(made)
         return made
@@ -98,6 +105,9 @@ class Concealer:
         past = _samples(b"".join(self._history))
         self._cycle, self._step = _cycle(past, self._rate, _COMPARED_S)
         self._peak = float(np.abs(past).max(initial=0))
+        quietest = _quietest(past, self._short // 2)
+        if quietest < _LOUDEST_FLOOR:
+            self._floor = min(quietest, self._floor * _RISE) if self._floor else quietest
 
     def _head_for(self, following: Samples, ahead: int) -> None:
         end = self._gone + ahead
@@ -114,7 +124,8 @@ class Concealer:
             made[:joint] += np.linspace(self._step, 0, joint, endpoint=False, dtype=np.float32)
         bridge = self._bridge
         if bridge is None:
-            made *= _fading(at, self._rate, HOLD_MS, FADE_MS)
+            fading = _fading(at, self._rate, HOLD_MS, FADE_MS)
+            made = made * fading + _HISS[at % len(_HISS)] * (self._floor * np.sqrt(1 - fading * fading))
         else:
             weight = bridge.weight(at)
             made = made * _fading(at, self._rate, BRIDGE_HOLD_MS, BRIDGE_FADE_MS) * (1 - weight) + bridge.made(at) * weight
@@ -180,6 +191,12 @@ def _period(past: Samples, rate: int, compared_s: float) -> int:
     energy = power[compared:] - power[: len(power) - compared]
     likeness = np.correlate(searched, past[-compared:], "valid") / np.sqrt(energy + 1.0)
     return longest - int(likeness.argmax())
+
+
+def _quietest(past: Samples, size: int) -> float:
+    """The RMS of its softest part, `size` samples long."""
+    parts = past[len(past) % size :].reshape(-1, size)
+    return float(np.sqrt((parts * parts).mean(axis=1).min(initial=np.inf)))
 
 
 def _fading(at: NDArray[np.int_], rate: int, hold_ms: int, fade_ms: int) -> Samples:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from unittest import TestCase
 
 import numpy as np
@@ -7,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartalex.media.conceal import FADE_MS, HOLD_MS, Concealer
-from tests.media.sounds import frames, noise, pcm, rms, samples, tone, voice
+from smartalex.media.level import dbfs
+from tests.media.sounds import distance, frames, noise, pcm, rms, samples, tone, voice
 
 
 def through(sent: list[bytes], lost: set[int], concealer: Concealer | None = None) -> list[bytes]:
@@ -109,7 +111,7 @@ class LikeTheOriginal(TestCase):
         for frame in sent[:5]:
             concealer.good(frame)
         concealer.lost(320, sent[6])
-        levels = [rms(samples(concealer.lost(320))) for _ in range(4)]
+        levels = [rms(samples(concealer.lost(320))) for _ in range(7)]
         self.assertGreater(levels[0], 0.5 * rms(samples(sent[0])))
         self.assertEqual(levels[-1], 0)
 
@@ -119,6 +121,41 @@ class LikeTheOriginal(TestCase):
         heard = through(sent, {5})
         self.assertEqual(heard[:5] + heard[7:], sent[:5] + sent[7:])
         self.assertEqual(heard[6][64:], sent[6][64:])  # 4 ms of joint
+
+
+class Distance(TestCase):
+    """From what was sent, where it was lost, in dB of the spectrum; the mean of three voices, one of them in noise."""
+
+    SOUNDS = (voice(4000), voice(4000, pitch_hz=210), pcm(samples(voice(4000, pitch_hz=150)) + samples(noise(4000, -45))))
+
+    def distances(self, way: Callable[[list[bytes], set[int]], list[bytes]], run: int) -> float:
+        found = []
+        for sound in self.SOUNDS:
+            sent = frames(sound)
+            lost = {n + k for n in range(10, 190, 8 + run) for k in range(run)}
+            made = way(sent, lost)
+            found += [distance(sent[n], made[n]) for n in sorted(lost)]
+        return float(np.mean(found))
+
+    def test_it_is_much_nearer_than_silence_and_than_repeating_frames(self) -> None:
+        for run, silent, faded, blind, known in ((1, 30, 5.5, 4.0, 2.0), (2, 30, 12, 6.2, 3.4), (3, 30, 15, 7.0, 4.5)):
+            self.assertGreater(self.distances(zeroed, run), silent)
+            self.assertGreater(self.distances(repeated, run), faded)
+            self.assertLess(self.distances(through, run), blind, run)
+            self.assertLess(self.distances(bridged, run), known, run)
+
+
+def zeroed(sent: list[bytes], lost: set[int]) -> list[bytes]:
+    return [bytes(len(frame)) if n in lost else frame for n, frame in enumerate(sent)]
+
+
+def repeated(sent: list[bytes], lost: set[int]) -> list[bytes]:
+    """The last frame again, 6 dB less each time, for 40 ms."""
+    heard, gain, last = [], 1.0, b""
+    for n, frame in enumerate(sent):
+        last, gain = (last, gain / 2) if n in lost else (frame, 1.0)
+        heard.append(pcm(samples(last) * (gain if gain >= 0.25 else 0)))
+    return heard
 
 
 class Fading(TestCase):
@@ -136,6 +173,32 @@ class Fading(TestCase):
             self.assertEqual(concealer.lost(320), bytes(320))
         self.assertFalse(any(samples(concealer.good(bytes(320)))))
         self.assertFalse(concealer.silent)
+
+    def test_it_fades_to_the_noise_that_the_line_had(self) -> None:
+        concealer = Concealer()
+        for frame in frames(pcm(samples(noise(200, -60)) + samples(voice(100, -20) + bytes(1600)))):
+            concealer.good(frame)
+        levels = [dbfs(concealer.lost(320)) for _ in range(20)]
+        self.assertTrue(concealer.silent)
+        for level in levels[(HOLD_MS + FADE_MS) // 20 :]:
+            self.assertAlmostEqual(level, -60, delta=1.5)
+        self.assertGreater(min(levels), -63)
+
+    def test_speech_is_not_taken_for_noise(self) -> None:
+        concealer = Concealer()
+        for frame in frames(voice(200)):
+            concealer.good(frame)
+        made = [concealer.lost(320) for _ in range(10)]
+        self.assertEqual(made[-1], bytes(320))
+
+    def test_noise_that_has_grown_is_followed_and_speech_forgotten(self) -> None:
+        concealer = Concealer()
+        for dbfs_ in (-70, -56):
+            for _ in range(12):
+                for frame in frames(noise(80, dbfs_)):
+                    concealer.good(frame)
+                made = [concealer.lost(320) for _ in range(7)]
+            self.assertAlmostEqual(dbfs(made[-1]), dbfs_, delta=2)
 
     def test_before_anything_came_there_is_silence(self) -> None:
         concealer = Concealer()

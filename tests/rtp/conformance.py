@@ -467,8 +467,8 @@ class Hearing(Case):
             for frame in frames(VOICE):
                 peer.send(leg, codec.encode(frame), codec.payload_type)
                 bench.run(0.02)
-            bench.run(0.1)
-            self.assertEqual(len(bench.sink.frames), 55)
+            bench.run(0.16)
+            self.assertEqual(len(bench.sink.frames), 58)
             self.assertEqual({len(pcm) for _, pcm, _ in bench.sink.frames}, {320})
             self.assertHeard(bench, leg, VOICE, codec)
             self.assertEqual(bench.sink.flags(leg)[-1], NOTHING)
@@ -488,8 +488,8 @@ class Hearing(Case):
         bench, leg, peer = self.connected()
         self.talk(bench, leg, peer, VOICE[:3200])
         bench.run(0.2)
-        flags = bench.sink.flags(leg)
-        self.assertEqual(flags[-8:], [CONCEALED] * 2 + [NOTHING] * 6 if flags[-7] else [CONCEALED] * 3 + [NOTHING] * 5)
+        after = "".join(map(str, bench.sink.flags(leg))).rpartition("0")[2]
+        self.assertRegex(after, f"^{CONCEALED}{{5}}{NOTHING}+$")
         self.assertEqual((leg.stats().concealed, leg.stats().lost), (0, 0))
 
     def test_packets_of_other_lengths_than_ours(self) -> None:
