@@ -43,6 +43,7 @@ class Callers:
         self._source = source
         self.fates: Counter[str] = Counter()
         self._open: dict[str, str] = {}
+        self._up: dict[str, str] = {}  # calls that are held, and what their To says
 
     def __len__(self) -> int:
         return len(self._open)
@@ -74,6 +75,14 @@ class Callers:
                 return
             self._heard(data.decode())
 
+    def hang_up(self, call: str) -> None:
+        self._send(call, "BYE", 2, "b", self._up.pop(call))
+
+    @property
+    def held(self) -> list[str]:
+        """Calls that are up and wait for somebody to `hang_up`."""
+        return list(self._up)
+
     def _heard(self, text: str) -> None:
         line, _, rest = text.partition("\r\n")
         headers = dict(row.partition(": ")[::2] for row in rest.partition("\r\n\r\n")[0].split("\r\n"))
@@ -84,7 +93,9 @@ class Callers:
             self._send(call, "CANCEL", 1, "i")
         elif method == "INVITE" and 200 <= status < 300:
             self._send(call, "ACK", 1, "a", headers["To"])
-            self._send(call, "BYE", 2, "b", headers["To"])
+            self._up[call] = headers["To"]
+            if self._open[call] != "held":
+                self.hang_up(call)
         elif method == "INVITE" and status >= 300:
             self._send(call, "ACK", 1, "i", headers["To"])
             self.fates[f"{self._open.pop(call)} {status}"] += 1
