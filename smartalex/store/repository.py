@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,6 +15,7 @@ from smartalex.interfaces import ISecretStore
 from smartalex.sip.digest import Secret
 from smartalex.store import credentials, schema, tenancy
 from smartalex.store.records import Records, storable
+from smartalex.store.tenancy import Pause, at_once
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory
@@ -29,6 +30,8 @@ class Repository:
         self.engine = engine
         self.vault = vault
         self.records = Records(engine)
+        self._opened: dict[str, Mapping[str, str]] = {}
+        self._opened_at: int | None = None
 
     # ------------------------------------------------------------------ tenants
 
@@ -56,23 +59,37 @@ class Repository:
         connection.execute(insert(written).values(revision=now, kind=kind, key=key))
         connection.execute(delete(written).where(written.c.revision <= now - CHANGES_KEPT))
 
-    def tenancy(self, known: Tenancy | None = None, pause: Callable[[], None] = tenancy.at_once) -> Tenancy:
+    def tenancy(self, known: Tenancy | None = None, pause: Pause = at_once) -> Tenancy:
         """The newest picture; with the one that is `known`, only what has changed since is read."""
         return tenancy.read(self.engine, known, pause)
 
-    def credentials(self) -> dict[str, tuple[str, Mapping[str, str]]]:
-        """username -> (trunk id, HA1 by algorithm) of every digest trunk whose secret can be read."""
-        with self.engine.connect() as connection:
+    def credentials(self, pause: Pause = at_once) -> dict[str, tuple[str, Mapping[str, str]]]:
+        """username -> (trunk id, HA1 by algorithm) of every digest trunk whose secret can be read.
+
+        What was read before is opened again only when its trunk was changed since.
+        """
+        with tenancy.snapshot(self.engine) as connection:
+            newest = tenancy.revision(connection)
+            changes = tenancy.changes(connection, self._opened_at, newest)
             trunks = connection.execute(
                 select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.auth != "ip-allowlist")
             ).all()
-        known = {}
+        known, anew = {}, changes.get("trunk", set()) if changes is not None else None
         for trunk_id, username in trunks:
-            try:
-                known[username] = trunk_id, credentials.read(self.vault, trunk_id)
-            except (KeyError, LocalError) as error:
-                self.log.error("trunk {trunk} cannot call until its password is rotated: {error}", trunk=trunk_id, error=error)
+            before = self._opened.get(trunk_id) if anew is not None and trunk_id not in anew else None
+            found = self._open(trunk_id) if before is None else before
+            pause()
+            if found is not None:
+                known[username] = trunk_id, found
+        self._opened, self._opened_at = dict(known.values()), newest
         return known
+
+    def _open(self, trunk_id: str) -> Mapping[str, str] | None:
+        try:
+            return credentials.read(self.vault, trunk_id)
+        except (KeyError, LocalError) as error:
+            self.log.error("trunk {trunk} cannot call until its password is rotated: {error}", trunk=trunk_id, error=error)
+            return None
 
     def trunk_named(self, name: str) -> Trunk | None:
         with self.engine.connect() as connection:

@@ -73,22 +73,22 @@ def read(engine: Engine, known: Tenancy | None = None, pause: Pause = at_once) -
     with snapshot(engine) as connection:
         reader = _Reader(connection, pause)
         newest = revision(connection)
-        changes = _changes(connection, known, newest)
-        return reader.whole(newest) if known is None or changes is None else reader.after(known, newest, changes)
+        found = changes(connection, known.revision if known else None, newest)
+        return reader.whole(newest) if known is None or found is None else reader.after(known, newest, found)
 
 
-def _changes(connection: Connection, known: Tenancy | None, newest: int) -> dict[str, set[str]] | None:
-    """Kind -> keys; None when not all of them are written down."""
-    if known is None:
+def changes(connection: Connection, since: int | None, newest: int) -> dict[str, set[str]] | None:
+    """Kind -> keys, of what was changed after one revision up to another; None when not all of it is written down."""
+    if since is None:
         return None
     table = schema.tenant_change
-    rows = connection.execute(select(table).where(table.c.revision > known.revision)).all()
-    if len(rows) != newest - known.revision or any(row.kind == WHOLE for row in rows):
+    rows = connection.execute(select(table).where(table.c.revision > since)).all()
+    if len(rows) != newest - since or any(row.kind == WHOLE for row in rows):
         return None
-    changes: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {}
     for row in rows:
-        changes.setdefault(row.kind, set()).add(row.key)
-    return changes
+        found.setdefault(row.kind, set()).add(row.key)
+    return found
 
 
 class _Reader:

@@ -159,3 +159,58 @@ class Kept(StoreCase):
         self.repository.remove_workspace("w2")
         self.assertEqual(attrs.evolve(self.repository.tenancy(), revision=before.revision), before)
         self.assertEqual([name for name, _ in self.repository.credentials().values()], ["acme"])
+
+
+@on_both
+class Credentials(StoreCase):
+    """Opened once; what is opened again is what was changed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        seed_demo(self.repository, REALM)
+        self.repository.put_workspace(OWNER)
+        self.repository.add_trunk(TRUNK, REALM)
+        self.asked: list[str] = []
+        vault, asked = self.repository.vault, self.asked
+
+        class Counting:
+            def get(self, name: str) -> bytes:
+                asked.append(name)
+                return vault.get(name)
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(vault, name)
+
+        self.repository.vault = Counting()  # type: ignore[assignment]
+
+    def test_only_what_was_changed_is_opened_again(self) -> None:
+        before = self.repository.credentials()
+        self.assertEqual(sorted(self.asked), ["trunk/acme/digest", "trunk/t2/digest"])
+        self.asked.clear()
+        self.assertEqual(self.repository.credentials(), before)
+        self.repository.put_did(Did("1", "acme", "alex"))
+        self.assertEqual((self.repository.credentials(), self.asked), (before, []))
+        self.repository.rotate(TRUNK, REALM)
+        after = self.repository.credentials()
+        self.assertEqual(self.asked, ["trunk/t2/digest"])
+        self.assertNotEqual(after["sa_two"], before["sa_two"])
+        self.repository.remove_trunk(TRUNK)
+        self.assertNotIn("sa_two", self.repository.credentials())
+
+    def test_another_username_and_changes_of_unknown_kind(self) -> None:
+        self.repository.credentials()
+        self.repository.change_trunk(TRUNK, attrs.evolve(TRUNK, username="other"), REALM)
+        self.assertIn("other", self.repository.credentials())
+        self.asked.clear()
+        with self.repository.engine.begin() as connection:
+            self.repository.changed(connection)
+        self.repository.credentials()
+        self.assertEqual(len(self.asked), 2)
+
+    def test_one_that_could_not_be_opened_is_tried_again(self) -> None:
+        kept = self.repository.vault.get("trunk/t2/digest")
+        self.repository.vault.delete("trunk/t2/digest")
+        self.assertNotIn("sa_two", self.repository.credentials())
+        self.repository.vault.put("trunk/t2/digest", kept)
+        self.assertIn("sa_two", self.repository.credentials())
+        self.flushLoggedErrors()
