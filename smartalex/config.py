@@ -130,7 +130,10 @@ class Http(Section):
 class Limits(Section):
     max_calls: int = Field(default=200, ge=1, le=100_000)
     drain_timeout_s: float = Field(default=30.0, ge=0)
-    retry_after_s: int = Field(default=10, ge=1, le=3600)
+    outbound_share: float = Field(default=0.0, ge=0, lt=1)
+    trunk_calls_per_second: float = Field(default=0.0, ge=0, le=10_000)
+    source_calls_per_second: float = Field(default=20.0, ge=1, le=10_000)
+    retry_after_s: int = Field(default=10, ge=5, le=60)
 
 
 class Store(Section):

@@ -35,6 +35,7 @@ from smartalex.auth.firstof import FirstOf
 from smartalex.calls.admission import Admission
 from smartalex.calls.call import CallOptions, Plant
 from smartalex.calls.health import TrunkHealth
+from smartalex.calls.limits import Bounds, Limits
 from smartalex.calls.listening import Recordings
 from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.registrar import Clocks, TrunkBindings
@@ -52,6 +53,7 @@ from smartalex.media.seams import audio_filters, recording_sink, voice_detectors
 from smartalex.media.tone import beep
 from smartalex.rtp.dtls import Identity
 from smartalex.rtp.plane import MediaPlane, PlaneOptions
+from smartalex.sip.budget import BudgetLimits
 from smartalex.sip.digest import NonceSource
 from smartalex.sip.headers import Peer
 from smartalex.sip.layer import TransactionLayer
@@ -160,7 +162,7 @@ class SmartAlexService(Service):
         config, state = self.config, self.state
         tenancy = state.known.tenancy()
         self.prompts = PromptBook(self.reactor)
-        self.admission = Admission(self._authenticator(tenancy), tenancy, config.limits.max_calls)
+        self.admission = Admission(self._authenticator(tenancy), tenancy, self._limits())
         sip, messages = config.sip, MessageLimits(config.messages.max_seconds)
         options = CallOptions(
             sip.answer_limit_s, sip.refer_timeout_s, sip.ring_limit_s, config.rtp.media_timeout_s, messages, config.rtp.codecs
@@ -176,7 +178,6 @@ class SmartAlexService(Service):
         records = Records(state.journal.record, time.time, time.monotonic, os.urandom, self.tracing)
         voices = Voices(self._conversation_options, self.prompts)
         self.switchboard = Switchboard(self.admission, plant, voices, records, clock)
-        self.switchboard.retry_after_s = config.limits.retry_after_s
         rtp = config.rtp
         plane_options = PlaneOptions(
             config.node.host, rtp.port_range, 5, rtp.quarantine_s, rtp.symmetric, address_ipv6=config.node.host_ipv6
@@ -187,7 +188,9 @@ class SmartAlexService(Service):
         self.switchboard.plane = self.plane
         node = config.node
         self.transports = Transports(
-            self.reactor, self.counters, TransportOptions(node.advertised_address, node.advertised_ipv6, origins=sip.ws_origins)
+            self.reactor,
+            self.counters,
+            TransportOptions(node.advertised_address, node.advertised_ipv6, budget=self._budget(), origins=sip.ws_origins),
         )
         self.transports.client_context = TlsClient(sip.tls_roots, *self._certificate())
         self.switchboard.certificate_names = self.transports.certificate_names
@@ -196,8 +199,10 @@ class SmartAlexService(Service):
         self.transports.budget.trusted = self.trust
         self.switchboard.authenticated = self.trust.proved
         self.layer = TransactionLayer(self.transports, self.timers, self.counters, time.monotonic)
-        self.layer.retry_after_s = config.limits.retry_after_s
-        self.plane.on_tick = self.layer.overload.late
+        self.layer.retry_after_s = self.admission.limits.retry_after_s
+        overload = self.layer.overload
+        self.plane.on_tick = overload.late
+        self.admission.limits.capacity, self.admission.limits.shedding = self.plane.capacity, overload.shedding
         if self.tracing is not None:
             self.layer.tap = book.tap
         timer = SessionTimer(sip.session_expires_s, sip.min_se_s)
@@ -211,6 +216,14 @@ class SmartAlexService(Service):
         keep = partial(self._show, HEALTH_FILE)
         self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.counters, keep)
         self._registration()
+
+    def _budget(self) -> BudgetLimits:
+        rate = self.config.limits.source_calls_per_second
+        return BudgetLimits(calls=rate, calls_burst=5 * rate)
+
+    def _limits(self) -> Limits:
+        given = self.config.limits
+        return Limits(Bounds(given.max_calls, given.outbound_share, given.trunk_calls_per_second, given.retry_after_s))
 
     def _registration(self) -> None:
         """PBXs that register to us, and those that we register at."""

@@ -7,11 +7,11 @@ then the limits of service, workspace and trunk.  The peer learns the status onl
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 
 import attrs
 
+from smartalex.calls.limits import Full, Limits, Place
 from smartalex.interfaces import AuthAttempt, IAuthenticator
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
@@ -21,10 +21,13 @@ from smartalex.tenants.workspace import Tenancy, Workspace
 
 @attrs.frozen
 class Accepted:
+    """It counts from here on: `place` is to be left when the call is over, or does not come about."""
+
     workspace: Workspace
     trunk: Trunk
     did: Did
     agent: Agent
+    place: Place = attrs.field(eq=False)
 
 
 @attrs.frozen
@@ -40,7 +43,7 @@ class Refused:
     why: str
     detail: str
     trunk: Trunk | None = None
-    retry_after: bool = False
+    retry_after_s: int = 0
 
 
 Decision = Accepted | Challenged | Refused
@@ -48,13 +51,9 @@ Decision = Accepted | Challenged | Refused
 
 @attrs.define
 class Admission:
-    """`in_progress` counts calls by trunk id, `in_workspace` by workspace id; `enter` and `leave` keep them."""
-
     authenticator: IAuthenticator
     tenancy: Tenancy
-    max_calls: int
-    in_progress: Counter[str] = attrs.field(factory=Counter)
-    in_workspace: Counter[str] = attrs.field(factory=Counter)
+    limits: Limits
     open: bool = True
     outdated: bool = False  # what we know was not confirmed for too long
     wall: Callable[[], float] = time.time
@@ -62,16 +61,10 @@ class Admission:
     @property
     def busy(self) -> bool:
         """Whether any call is in progress, or being looked into."""
-        return self.in_progress.total() > 0
-
-    def enter(self, call: Accepted) -> None:
-        self.in_progress[call.trunk.id] += 1
-        self.in_workspace[call.workspace.id] += 1
+        return self.limits.in_use > 0
 
     def leave(self, call: Accepted) -> None:
-        """The limits may have changed meanwhile, and the trunk may be gone: the call counts where it was admitted."""
-        self.in_progress[call.trunk.id] -= 1
-        self.in_workspace[call.workspace.id] -= 1
+        self.limits.leave(call.place)
 
     def identify(self, attempt: AuthAttempt) -> Trunk | Challenged | Refused:
         """Which trunk is asking, and nothing more."""
@@ -91,9 +84,10 @@ class Admission:
     def decide(self, attempt: AuthAttempt, called: str) -> Decision:
         """`called` is the user part of the Request-URI."""
         if not self.open:
-            return Refused(503, "draining", "the service is stopping", retry_after=True)
+            return Refused(503, "draining", "the service is stopping", None, self.limits.retry_after_s())
         if self.outdated:
-            return Refused(503, "store", "the database is away for longer than store.cache_lifetime_s", retry_after=True)
+            why = "the database is away for longer than store.cache_lifetime_s"
+            return Refused(503, "store", why, None, self.limits.retry_after_s())
         found = self.identify(attempt)
         return self._route(found, called) if isinstance(found, Trunk) else found
 
@@ -110,20 +104,10 @@ class Admission:
         if agent is None:
             closed = "" if open_now else " outside of its hours"
             return Refused(480, "agent", f"DID {found.number} of trunk {trunk.name} has no agent{closed}", trunk)
-        return self._limits(trunk, workspace) or Accepted(workspace, trunk, found, workspace.settled(agent))
-
-    def _limits(self, trunk: Trunk, workspace: Workspace) -> Refused | None:
-        if self.in_progress.total() >= self.max_calls:
-            return Refused(503, "service full", f"all {self.max_calls} calls of this service are in use", trunk, retry_after=True)
-        most = workspace.max_calls
-        if most is not None and self.in_workspace[workspace.id] >= most:
-            return Refused(
-                503, "workspace full", f"all {most} calls of workspace {workspace.name} are in use", trunk, retry_after=True
-            )
-        most = trunk.max_calls
-        if self.in_progress[trunk.id] >= most:
-            return Refused(503, "trunk full", f"all {most} calls of trunk {trunk.name} are in use", trunk, retry_after=True)
-        return None
+        place = self.limits.enter(workspace, trunk)
+        if isinstance(place, Full):
+            return Refused(503, place.why, place.detail, trunk, place.retry_after_s)
+        return Accepted(workspace, trunk, found, workspace.settled(agent), place)
 
 
 def unknown_did(called: str, trunk: Trunk, near: str | None) -> str:

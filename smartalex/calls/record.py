@@ -90,10 +90,12 @@ class CallRecord:
         )
 
     def close(self, disposition: str, cause: str, fields: Mapping[str, Any] | None = None) -> None:
-        """The 'end' event; `duration_s` counts from the answer (0 when there was none)."""
+        """The 'end' event, once; `duration_s` counts from the answer (0 when there was none)."""
+        if self._closed:
+            return
         duration = round(self._now() - self._answered, 3) if self._answered is not None else 0.0
         end = {"ended_at": self._wall(), "duration_s": duration, "disposition": disposition, "cause": printable(cause, 200)}
         self.event("end", {**end, **(fields or {})})
-        if self._tracer is not None and not self._closed:
-            self._tracer.closed(self, disposition)
         self._closed = True
+        if self._tracer is not None:
+            self._tracer.closed(self, disposition)

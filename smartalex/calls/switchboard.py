@@ -89,7 +89,6 @@ class Switchboard:
         self.authenticated: Callable[[str], None] = lambda host: None
         self.verify: Callable[[Request], Deferred[Verification]] = lambda request: succeed(NONE)
         self.dial: Callable[[InviteOptions, SessionListener], Session] | None = None
-        self.retry_after_s = 10
         self._plant = plant
         self._voices = voices
         self._records = records
@@ -119,7 +118,11 @@ class Switchboard:
         elif isinstance(decision, Refused):
             self._refuse(session, decision)
         else:
-            self._accept(session, decision)
+            try:
+                self._accept(session, decision)
+            except BaseException:
+                self._left(decision)
+                raise
 
     def _replace(self, session: Session, old: Session, who: Trunk | Challenged | Refused) -> None:
         """Another leg of the PBX takes the caller's place, as when a call is parked and picked up (RFC 3891)."""
@@ -146,13 +149,13 @@ class Switchboard:
             record.close("refused", refused.why)
         else:
             self._plant.counters.count("calls.refusal_unrecorded")
-        session.reject(refused.status, headers=self._retry_after() if refused.retry_after else ())
+        session.reject(refused.status, headers=retry_after(refused.retry_after_s) if refused.retry_after_s else ())
 
     def _retry_after(self) -> tuple[tuple[str, str], ...]:
-        return (("Retry-After", str(self.retry_after_s)),)
+        return retry_after(self.admission.limits.retry_after_s())
 
     def _accept(self, session: Session, accepted: Accepted) -> None:
-        """It counts from here on; the trunk's STIR policy may still turn it away."""
+        """The trunk's STIR policy may still turn it away."""
         record, caller = self._new_record(session)
         record.open({
             **invite_fields(session, caller), "workspace": accepted.workspace.id, "trunk": accepted.trunk.name,
@@ -160,7 +163,6 @@ class Switchboard:
         })  # fmt: skip
         for number, reason in caller.diverted:
             record.event("diverted", data={"from": number, "reason": reason or None})
-        self.admission.enter(accepted)
         policy = Policy.parse(accepted.trunk.stir)
         if policy.mode == "off":
             self._begin(session, accepted, record, caller)
@@ -215,6 +217,11 @@ class Switchboard:
         except SmartAlexError as error:
             self._turn_down(session, accepted, record, error, leg)
             return
+        except BaseException:
+            if leg is not None:
+                leg.close()
+            record.close("failed", "fault", {"status": 500, "detail": "internal fault"})
+            raise
         call = Call(self._plant, session, accepted, caller, record)
         conversation = Conversation(
             brief_of(accepted, caller, self._destinations(accepted.workspace)), options, control=proxy(call), audio=leg,
@@ -343,6 +350,10 @@ def invite_fields(session: Session, caller: Party) -> dict[str, str]:
         "transport": session.peer.transport,
         "user_agent": printable(request.headers.get("User-Agent") or "", 120),
     }
+
+
+def retry_after(seconds: int) -> tuple[tuple[str, str], ...]:
+    return (("Retry-After", str(seconds)),)
 
 
 def new_session_id(records: Records) -> int:

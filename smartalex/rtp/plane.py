@@ -19,8 +19,9 @@ from smartalex.interfaces import ICounters, IMediaSink
 from smartalex.rtp.control import READ_S, Control
 from smartalex.rtp.dtls import Handshake, Identity
 from smartalex.rtp.leg import CONCEALED, NOTHING, Leg, LegStats, MediaParams
-from smartalex.rtp.reader import Reader, Shared
+from smartalex.rtp.reader import Reader
 from smartalex.rtp.reports import NTP_EPOCH_S
+from smartalex.rtp.wire import stamp
 
 __all__ = ["CONCEALED", "NOTHING", "Leg", "LegStats", "MediaParams", "MediaPlane", "PlaneOptions", "TickStats"]
 
@@ -93,7 +94,6 @@ class MediaPlane:
         self._options = options
         self._random = random
         self._now, self._wall = now, wall
-        self._shared = Shared(now, self.fault)
         self._step = TICK_S / options.slots
         low, high = options.ports
         low += low % 2
@@ -139,13 +139,18 @@ class MediaPlane:
         leg.rtcp.epoch = NTP_EPOCH_S + self._wall() - self._now()
         control = Control(leg, rtcp, self._reactor, self.clock, self._random, self._now)
         control.until_s, leg.on_control, leg.on_renewing = self._until_s, control.received, control.leave
-        reader = self._readers[leg] = Reader(leg, sock, control, self._shared)
+        reader = self._readers[leg] = Reader(leg, sock, control, self._now, self.fault)
         if self._options.polled:
             leg.poll = reader.poll
-            reader.stamp()
+            stamp(sock)  # it is read up to a tick later
         else:
             self._reactor.addReader(reader)
         return leg
+
+    def capacity(self) -> int:
+        """How many legs there could be now: those that are, and those that there are ports for."""
+        self._end_quarantine()
+        return len(self._readers) + len(self._free)
 
     def tick_stats(self) -> TickStats:
         return TickStats(self.ticks, self.late_ticks, self._quantile_ms(0.5), self._quantile_ms(0.99), self.worst_late_s * 1000)

@@ -12,10 +12,15 @@ import attrs
 
 @attrs.frozen
 class BudgetLimits:
-    """`rate` is in messages a second; `sources` is how many are remembered.  An IPv6 /64 is one source."""
+    """`rate` is in messages a second, `calls` in INVITEs that begin one; `sources` is how many are remembered.
+
+    An IPv6 /64 is one source.
+    """
 
     rate: float = 200.0
     burst: float = 400.0
+    calls: float = 20.0
+    calls_burst: float = 100.0
     connections_per_source: int = 64
     connections: int = 2000
     transactions_per_source: int = 500
@@ -87,12 +92,17 @@ class Budget:
         limits = limits or BudgetLimits()
         self.trusted = trusted
         self._messages = Buckets(limits.rate, limits.burst, limits.sources)
+        self._calls = Buckets(limits.calls, limits.calls_burst, limits.sources)
         self._connections = Places(limits.connections_per_source, limits.connections)
         self._transactions = Places(limits.transactions_per_source, limits.transactions)
 
     def message(self, host: str, now: float) -> bool:
         """Whether one more message, or keepalive, of this host may be looked at."""
         return self._messages.take(source_of(host), now) or self.trusted(host)
+
+    def call(self, host: str, now: float) -> bool:
+        """Whether one more call of this host may begin."""
+        return self._calls.take(source_of(host), now) or self.trusted(host)
 
     def connect(self, host: str) -> bool:
         """A connection was accepted; after True `disconnect` is to follow, after False it is to be cut."""

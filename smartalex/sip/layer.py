@@ -254,7 +254,9 @@ class TransactionLayer:
         self._at: dict[Peer, set[ServerTransaction | ClientTransaction]] = {}  # those on connections
         self._answers = Buckets(5.0, 10.0)
         self.overload = Overload()
-        self.retry_after_s = 10
+        self.whose: Callable[[str], str] = source_of
+        """Who is behind an address, as far as that is known without looking at what it sends."""
+        self.retry_after_s: Callable[[], int] = lambda: 10
         transports.receive = self.receive
         transports.failed = self.peer_failed
 
@@ -296,8 +298,12 @@ class TransactionLayer:
             self.counters.count("sip.retransmission", peer.transport)
             transaction.input(Input.REQUEST)
         else:
-            if message.method == "INVITE" and self.overload.refuse() and message.to.tag is None:
+            new = message.method == "INVITE" and message.to.tag is None
+            if new and self.overload.refuse(self.whose(peer.host), self._now()):
                 self._too_busy(message, peer)
+                return
+            if new and not self.transports.budget.call(peer.host, self._now()):
+                self.counters.count("sip.over_budget", "calls")
                 return
             if not self.transports.budget.open(peer.host):
                 self.counters.count("sip.over_budget", "transactions")
@@ -322,7 +328,7 @@ class TransactionLayer:
     def _too_busy(self, invite: Request, peer: Peer) -> None:
         """Without a transaction: whoever asks again gets the same again (RFC 3261 8.2.7)."""
         self.counters.count("sip.overload")
-        answer = response_to(invite, 503, to_tag="busy", headers=(("Retry-After", str(self.retry_after_s)),))
+        answer = response_to(invite, 503, to_tag="busy", headers=(("Retry-After", str(self.retry_after_s())),))
         self.send(invite.call_id, response_peer(invite, peer), answer.to_bytes())
 
     def _hand_up(self, transaction: ServerTransaction, request: Request) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy import insert
 from zope.interface import implementer
 
 from smartalex.calls.admission import Accepted, Admission, Refused
+from smartalex.calls.limits import Bounds, Limits
 from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
 from smartalex.store import schema
 from smartalex.store.engine import open_engine, upgrade
@@ -94,7 +95,7 @@ def cpu_of(function: Callable[[], Any], times: int) -> float:
 
 def admission(tenancy: Tenancy, sizes: argparse.Namespace) -> None:
     known = Known()
-    deciding = Admission(known, tenancy, 10_000)
+    deciding = Admission(known, tenancy, Limits(Bounds(10_000)))
     attempt = AuthAttempt("INVITE", "sip:x@host", "192.0.2.1", "udp")
     one_a_trunk = [next(iter(tenancy.routes_of(f"t{n}"))) for n in range(0, min(sizes.trunks, sizes.dids), 7)]
     dialled = {
@@ -111,6 +112,8 @@ def admission(tenancy: Tenancy, sizes: argparse.Namespace) -> None:
             decision = deciding.decide(attempt, number)
             took = time.thread_time() - began
             assert isinstance(decision, (Accepted, Refused))
+            if isinstance(decision, Accepted):
+                deciding.leave(decision)
             worst, total = max(worst, took), total + took
         if calls:
             print(f"  admission, {what:24} {total / len(calls) * 1e6:7.1f} us, worst {worst * 1e6:7.1f} us of {len(calls)}")

@@ -15,6 +15,7 @@ from smartalex.ai.breaker import Breakers
 from smartalex.ai.options import ConversationOptions
 from smartalex.calls.admission import Admission
 from smartalex.calls.call import CallOptions, Plant
+from smartalex.calls.limits import Bounds, Limits
 from smartalex.calls.listening import Recordings
 from smartalex.calls.message import MessageLimits, MessageSounds
 from smartalex.calls.switchboard import Records, Switchboard, Voices
@@ -184,7 +185,8 @@ class Exchange:
         self.counters = self.us.counters
         self.box = Box()
         self.verdict = Says(Verdict("t1"))
-        self.admission = Admission(self.verdict, TENANCY, 10)
+        self.limits = Limits(Bounds(10), self.network.clock.seconds, lambda: 0.0)
+        self.admission = Admission(self.verdict, TENANCY, self.limits)
         self.callers: list[Caller] = []
         self.greeting = greeting
         clock = self.network.clock
@@ -287,7 +289,7 @@ class Exchange:
         self.run(70)
         faults = [] if not len(self.plane) else [f"{len(self.plane)} legs"]
         faults += ["calls"] if self.switchboard.calls else []
-        faults += ["counted"] if self.admission.in_progress.total() or self.admission.in_workspace.total() else []
+        faults += ["counted"] if self.admission.busy else []
         faults += ["SIP"] if not self.us.idle() else []
         self.plane.stop()
         for agent in (self.us, self.pbx):

@@ -7,6 +7,7 @@ import attrs
 from zope.interface import implementer
 
 from smartalex.calls.admission import Accepted, Admission, Challenged, Decision, Refused
+from smartalex.calls.limits import Bounds, Limits
 from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
@@ -34,8 +35,9 @@ class Says:
 
 
 def decide(called: str, verdict: Verdict | None = None, busy: int = 0, max_calls: int = 10, open: bool = True) -> Decision:
-    admission = Admission(Says(verdict or Verdict("t1")), TENANCY, max_calls, open=open)
-    admission.in_progress["t1"] = busy
+    admission = Admission(Says(verdict or Verdict("t1")), TENANCY, Limits(Bounds(max_calls)), open=open)
+    for _ in range(busy):
+        admission.limits.enter(TENANCY.workspaces["w1"], TRUNK)
     return admission.decide(ATTEMPT, called)
 
 
@@ -81,19 +83,19 @@ class Deciding(TestCase):
         self.refused(decide("+15550001", Verdict("t2")), 403, "suspended")
 
     def test_limits_answer_503_with_retry_after(self) -> None:
-        self.assertTrue(self.refused(decide("alex", busy=2), 503, "trunk full").retry_after)
-        self.assertTrue(self.refused(decide("alex", busy=1, max_calls=1), 503, "service full").retry_after)
+        self.assertTrue(self.refused(decide("alex", busy=2), 503, "trunk full").retry_after_s)
+        self.assertTrue(self.refused(decide("alex", busy=1, max_calls=1), 503, "service full").retry_after_s)
         self.assertIsInstance(decide("alex", busy=1), Accepted)
 
     def test_while_draining_nothing_is_taken(self) -> None:
-        self.assertTrue(self.refused(decide("alex", open=False), 503, "draining").retry_after)
+        self.assertTrue(self.refused(decide("alex", open=False), 503, "draining").retry_after_s)
 
     def test_over_transports_of_its_own_only(self) -> None:
         tls = attrs.evolve(TENANCY, trunks={"t1": attrs.evolve(TRUNK, transports=("tls", "wss"))})
-        refused = self.refused(Admission(Says(Verdict("t1")), tls, 10).decide(ATTEMPT, "alex"), 403, "transport")
+        refused = self.refused(Admission(Says(Verdict("t1")), tls, Limits(Bounds(10))).decide(ATTEMPT, "alex"), 403, "transport")
         self.assertEqual(refused.detail, "trunk acme may call over TLS, WSS, not UDP")
         over_tls = attrs.evolve(ATTEMPT, transport="tls")
-        self.assertIsInstance(Admission(Says(Verdict("t1")), tls, 10).decide(over_tls, "alex"), Accepted)
+        self.assertIsInstance(Admission(Says(Verdict("t1")), tls, Limits(Bounds(10))).decide(over_tls, "alex"), Accepted)
 
     def test_outside_of_its_hours_a_did_leads_to_another_agent(self) -> None:
         night = Agent("a2", "w1", "Night", "We are closed.")
@@ -102,10 +104,12 @@ class Deciding(TestCase):
         picture = attrs.evolve(picture, agents={**TENANCY.agents, "a2": night})
         monday = datetime(2026, 11, 23, 6, 0, tzinfo=UTC).timestamp()  # 08:00 in Johannesburg
         for now, agent in ((monday, "a1"), (monday - 1, "a2"), (monday + 9 * 3600, "a2"), (monday - 86_400, "a2")):
-            decision = Admission(Says(Verdict("t1")), picture, 10, wall=lambda now=now: now).decide(ATTEMPT, "desk")
+            decision = Admission(Says(Verdict("t1")), picture, Limits(Bounds(10)), wall=lambda now=now: now).decide(
+                ATTEMPT, "desk"
+            )
             assert isinstance(decision, Accepted)
             self.assertEqual(decision.agent.id, agent, now)
-        closed = Admission(Says(Verdict("t1")), picture, 10, wall=lambda: monday - 1).decide(ATTEMPT, "back")
+        closed = Admission(Says(Verdict("t1")), picture, Limits(Bounds(10)), wall=lambda: monday - 1).decide(ATTEMPT, "back")
         self.assertIn("has no agent outside of its hours", self.refused(closed, 480, "agent").detail)
 
     def test_what_an_agent_leaves_to_its_workspace(self) -> None:
@@ -114,11 +118,11 @@ class Deciding(TestCase):
         picture = attrs.evolve(TENANCY, workspaces={"w1": owner}, agents={"a1": AGENT, "a2": own})
         picture = attrs.evolve(picture, routes=(Did("alex", "t1", "a1"), Did("own", "t1", "a2")))
         for called, limits in (("alex", (900, "+27215550111")), ("own", (60, "+1"))):
-            decision = Admission(Says(Verdict("t1")), picture, 10).decide(ATTEMPT, called)
+            decision = Admission(Says(Verdict("t1")), picture, Limits(Bounds(10))).decide(ATTEMPT, called)
             assert isinstance(decision, Accepted)
             self.assertEqual((decision.agent.max_duration_s, decision.agent.call_forwarding_number), limits)
 
     def test_a_trunk_without_dids(self) -> None:
         lonely = attrs.evolve(TENANCY, routes=())
-        decision = Admission(Says(Verdict("t1")), lonely, 10).decide(ATTEMPT, "alex")
+        decision = Admission(Says(Verdict("t1")), lonely, Limits(Bounds(10))).decide(ATTEMPT, "alex")
         self.assertEqual(self.refused(decision, 404, "did").detail, "DID alex unknown; trunk acme has no DIDs")

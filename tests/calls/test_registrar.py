@@ -13,6 +13,7 @@ from smartalex.auth.allowlist import AllowlistAuthenticator
 from smartalex.auth.digest import DigestAuthenticator
 from smartalex.auth.firstof import FirstOf
 from smartalex.calls.admission import Admission
+from smartalex.calls.limits import Bounds, Limits
 from smartalex.calls.registrar import KEEP_S, PRUNE_S, Clocks, TrunkBindings
 from smartalex.sip.asking import Outside
 from smartalex.sip.digest import HASHES, DigestClient, NonceSource, Secret, ha1
@@ -50,7 +51,7 @@ class Registering(TestCase):
             for trunk in TRUNKS
         }
         digest = DigestAuthenticator(REALM, ("SHA-256", "MD5"), known.get, NonceSource(bytes(32), 60))
-        self.admission = Admission(FirstOf([AllowlistAuthenticator([("carrier", CARRIER)]), digest]), tenancy, 10)
+        self.admission = Admission(FirstOf([AllowlistAuthenticator([("carrier", CARRIER)]), digest]), tenancy, Limits(Bounds(10)))
         clock = self.network.clock
         clocks = Clocks(lambda: BASE_S + clock.seconds(), clock.seconds)
         bindings = TrunkBindings(clock, agent.ua, self.admission, clocks, agent.counters, self.keep)

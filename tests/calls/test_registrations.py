@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from smartalex.auth.digest import DigestAuthenticator
 from smartalex.calls.admission import Admission
+from smartalex.calls.limits import Bounds, Limits
 from smartalex.calls.registrar import Clocks, TrunkBindings
 from smartalex.calls.registrations import LEAVE_S, LOOK_S, SPREAD_S, Ground, Registrations
 from smartalex.sip.digest import HASHES, NonceSource, Secret, ha1
@@ -350,7 +351,7 @@ class AgainstOurselves(Registering):
         clock = self.network.clock
         hashes = {algorithm: ha1("desk", "pbx", "s3cret", algorithm) for algorithm in HASHES}
         digest = DigestAuthenticator("pbx", ("MD5",), {"desk": ("300", hashes)}.get, NonceSource(bytes(32), 60))
-        admission = Admission(digest, Tenancy(1, {}, {"300": Trunk("300", "w", "300", "", "desk")}, (), {}), 10)
+        admission = Admission(digest, Tenancy(1, {}, {"300": Trunk("300", "w", "300", "", "desk")}, (), {}), Limits(Bounds(10)))
 
         def keep(changed: object) -> Deferred[None]:
             return succeed(None)

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import TestCase
 
+from smartalex.calls.limits import Bounds
 from smartalex.calls.switchboard import RefusalBudget, caller_of
 from smartalex.errors import LocalError
 from smartalex.interfaces import Verdict
@@ -103,7 +104,7 @@ class Refusals(ExchangeCase):
         self.retry_after()
 
     def test_503_at_the_limit_of_the_service(self) -> None:
-        self.exchange.admission.max_calls = 1
+        self.exchange.limits.bounds = Bounds(1)
         self.exchange.connected()
         self.refused(self.exchange.dial(), 503, "service full")
         self.retry_after()
@@ -114,6 +115,17 @@ class Refusals(ExchangeCase):
         first.session.hangup()
         self.exchange.run(0.5)
         self.assertEqual(self.exchange.connected().statuses(), [200])
+
+    def test_a_call_that_fails_before_it_has_begun_leaves_its_place(self) -> None:
+        def broken(agent: object) -> None:
+            raise RuntimeError("a plugin's own")
+
+        self.patch(self.exchange.switchboard, "_voices", attrs.evolve(self.exchange.switchboard._voices, options=broken))
+        caller = self.exchange.dial()
+        self.exchange.run(0.5)
+        self.assertEqual((caller.statuses(), self.exchange.admission.busy), ([500], False))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual((self.exchange.row["disposition"], self.exchange.row["cause"]), ("failed", "fault"))
 
     def test_503_without_rtp_ports(self) -> None:
         self.exchange.plane._free.clear()

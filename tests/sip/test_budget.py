@@ -65,6 +65,15 @@ class Messages(TestCase):
                 self.assertLessEqual(last - first + 1, burst + rate * (taken[last] - taken[first]) + 1e-6)
 
 
+class Calls(TestCase):
+    def test_they_are_counted_apart_from_messages(self) -> None:
+        calls = Budget(BudgetLimits(calls=2, calls_burst=3), trusted=lambda host: host == "192.0.2.1")
+        self.assertEqual([calls.call("192.0.2.9", 0.0) for _ in range(5)], [True] * 3 + [False] * 2)
+        self.assertTrue(calls.message("192.0.2.9", 0.0))
+        self.assertEqual([calls.call("192.0.2.9", 1.0) for _ in range(3)], [True] * 2 + [False])
+        self.assertEqual(sum(calls.call("192.0.2.1", 0.0) for _ in range(100)), 100)
+
+
 class TakenAndGivenBack(TestCase):
     def test_connections_of_one_source_and_of_all(self) -> None:
         asked = budget(connections_per_source=2, connections=3)

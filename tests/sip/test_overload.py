@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from unittest import TestCase
 
 from smartalex.sip.overload import CALM_S, FULL_S, Overload
@@ -14,9 +15,10 @@ class Shares(TestCase):
         for late_s, refused in ((0.0, 0), (CALM_S, 0), ((CALM_S + FULL_S) / 2, 50), (FULL_S, 100), (5.0, 100)):
             overload = Overload()
             overload.late(late_s)
-            self.assertFalse(overload.refuse(), "one pause is nothing")
+            self.assertFalse(overload.refuse("a", 0.0), "one pause is nothing")
             overload.late(late_s)
-            self.assertAlmostEqual(sum(overload.refuse() for _ in range(100)), refused, delta=1, msg=str(late_s))
+            self.assertAlmostEqual(sum(overload.refuse("a", 0.0) for _ in range(100)), refused, delta=1, msg=str(late_s))
+            self.assertEqual(overload.shedding(), late_s > CALM_S)
 
     def test_it_fades_when_the_loop_is_on_time_again(self) -> None:
         overload = Overload()
@@ -24,7 +26,35 @@ class Shares(TestCase):
             overload.late(5.0)
         for _ in range(25):
             overload.late(0.001)
-        self.assertFalse(any(overload.refuse() for _ in range(100)))
+        self.assertFalse(any(overload.refuse("a", 0.0) for _ in range(100)))
+
+    def test_who_sends_most_is_refused_first(self) -> None:
+        """One source sends fifty times as much as each of two others."""
+        overload = Overload()
+        refused: Counter[str] = Counter()
+        for step in range(5200):
+            overload.late((CALM_S + FULL_S) / 2)
+            source = {0: "b", 1: "c"}.get(step % 52, "a")
+            refused[source] += overload.refuse(source, step / 520)
+        self.assertEqual(refused.total(), 2599)
+        self.assertEqual((refused["b"], refused["c"]), (0, 0))
+
+    def test_when_everybody_sends_as_much_everybody_is_refused_alike(self) -> None:
+        overload = Overload()
+        refused: Counter[str] = Counter()
+        for step in range(4000):
+            overload.late(FULL_S)
+            refused[str(step % 4)] += overload.refuse(str(step % 4), step / 400)
+        self.assertGreaterEqual(refused.total(), 3980)
+
+    def test_who_was_quiet_does_not_pay_for_what_he_sent_long_ago(self) -> None:
+        overload = Overload()
+        for _ in range(100):
+            overload.refuse("a", 0.0)
+        for _ in range(2):
+            overload.late((CALM_S + FULL_S) / 2)
+        story = [(source, overload.refuse(source, 5.0)) for source in ("a", "b", "b", "b", "b", "b")]
+        self.assertNotIn(("a", True), story)
 
 
 class Refused(TwoAgents):
