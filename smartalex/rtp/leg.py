@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from smartalex.interfaces import IAudioFilterFactory, IAudioOut, ICodec
 from smartalex.media.codecs import registry
@@ -15,6 +15,7 @@ from smartalex.media.codecs.g711 import PCMU
 from smartalex.media.frame import FRAME_MS, Clip
 from smartalex.media.level import FLOOR_DBFS
 from smartalex.media.recording import Tape
+from smartalex.rtp import wire
 from smartalex.rtp.hearing import CONCEALED, NOTHING, Hearing
 from smartalex.rtp.listening import Listening
 from smartalex.rtp.monitor import ratings, remote_mos
@@ -89,7 +90,6 @@ class LegStats:
     echo_loss_db: float | None = None
 
 
-@implementer(IAudioOut)
 class Leg:
     """Made by `MediaPlane.open`.  `user` belongs to whoever opened it; `receive` False saves decoding what nobody hears."""
 
@@ -97,10 +97,12 @@ class Leg:
         "__weakref__", "_codec", "_conflicts", "_now", "_opened", "_random", "_socket", "_started", "closed", "control_address",
         "hear", "hearing", "listening", "local_port", "mux", "on_closed", "on_control", "on_pressed", "on_renewing", "on_secured",
         "on_started", "poll", "protection", "receiver", "rtcp", "send_beside", "sender", "shake", "slot", "user",
+        "wire",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, port: int, random: Callable[[int], int], now: Callable[[], float]) -> None:
         self._socket = sock
+        self.wire = wire.of(sock)
         self.local_port = port
         self._now = now
         self._random = random
@@ -330,7 +332,7 @@ class Leg:
         if self.receiver.remote is not None:
             self._socket.sendto(data, self.receiver.remote)
 
-    def received(self, buffer: memoryview, size: int, address: Address, arrival: float) -> None:
+    def received(self, buffer: memoryview | bytes, size: int, address: Address, arrival: float) -> None:
         """One datagram, the first `size` bytes of `buffer`; `arrival` is seconds of any even clock."""
         presses = self.receiver.received(buffer, size, address, arrival)
         if presses:
@@ -348,13 +350,9 @@ class Leg:
             if listening is not None:
                 listening.sent(packet)
             data = packet if protection is None else protection.srtp.protect(packet)
-            try:
-                if data is not None:
-                    self._socket.sendto(data, self.receiver.remote)  # type: ignore[arg-type]
-                    sender.packets += 1
-                    sender.octets += len(packet) - HEADER_BYTES
-            except OSError:
-                pass  # a full buffer or an unreachable host: the next frame tries again
+            if data is not None and self.wire.send(data, self.receiver.remote):
+                sender.packets += 1
+                sender.octets += len(packet) - HEADER_BYTES
             packet = sender.packet() if sender.more else None
         presses = self.receiver.tick()
         if presses:
@@ -371,3 +369,6 @@ def _mos(r: float | None) -> float | None:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
+
+
+classImplements(Leg, IAudioOut)

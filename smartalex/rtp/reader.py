@@ -1,80 +1,75 @@
-"""The receiving socket of one leg: read by the reactor as packets arrive, or by the tick."""
+"""The receiving socket of one leg: read by the tick, or by the reactor as packets arrive."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from struct import Struct
 from typing import Any
 
 from twisted.internet.interfaces import IReadDescriptor
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from smartalex.rtp.control import Control
 from smartalex.rtp.leg import Leg
+from smartalex.rtp.wire import Datagram
 
 MOST_READS = 16
 """Packets of one leg in one tick; a flood beyond that is left to the kernel to drop."""
 
-SO_TIMESTAMPNS = 35  # Linux; the socket module has no name for it
-_TIMESPEC = Struct("@ll")
-_ANCILLARY = socket.CMSG_SPACE(_TIMESPEC.size)
+STEADY_MS = 4.0
+"""A source whose jitter (RFC 3550 6.4.1) is less is expected to bring one packet in a tick once it has SETTLED."""
+
+SETTLED = LOOK_EVERY = 8
+"""Ticks.  A look for a second packet, where there is none, costs as much as all that is done with the first one."""
 
 
-class Shared:
-    """What the readers of one plane have in common: a buffer for one datagram at a time, the clock, and where faults go."""
-
-    __slots__ = ("buffer", "buffers", "fault", "now", "view")
-
-    def __init__(self, now: Callable[[], float], fault: Callable[[str], None]) -> None:
-        self.now, self.fault = now, fault
-        self.buffer = bytearray(2048)
-        self.buffers = [self.buffer]
-        self.view = memoryview(self.buffer)
-
-
-@implementer(IReadDescriptor)
 class Reader:
-    __slots__ = ("_leg", "_shared", "_socket", "control")
+    __slots__ = ("_alone", "_fault", "_leg", "_now", "_socket", "_wire", "control")
 
-    def __init__(self, leg: Leg, sock: socket.socket, control: Control, shared: Shared) -> None:
+    def __init__(
+        self, leg: Leg, sock: socket.socket, control: Control, now: Callable[[], float], fault: Callable[[str], None]
+    ) -> None:
+        """`fault` is told, where an exception was caught, what could not be done."""
         self.control = control
-        self._leg = leg
-        self._socket = sock
-        self._shared = shared
+        self._leg, self._wire, self._socket = leg, leg.wire, sock
+        self._now, self._fault = now, fault
+        self._alone = 0  # ticks in a row with one packet, as far as was looked
 
     def close(self) -> None:
         self.control.close()
+        self._wire.close()
         self._socket.close()
 
     # ------------------------------------------------------------------ by the tick
 
-    def stamp(self) -> None:
-        """Have the kernel note when each packet arrived: `poll` comes up to a tick later."""
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        except OSError:
-            pass  # the jitter is then known to 20 ms only
-
     def poll(self) -> None:
         """Take in what has arrived."""
-        read, shared = self._socket.recvmsg_into, self._shared
-        for _ in range(MOST_READS):
-            try:
-                size, ancillary, _flags, address = read(shared.buffers, _ANCILLARY)
-            except OSError:
+        read = self._wire.read
+        found = read()
+        if found is None:
+            self._alone = 0
+            return
+        self._take(found)
+        self._alone = alone = self._alone + 1
+        if alone > SETTLED and alone % LOOK_EVERY and self._steady():
+            return
+        for _ in range(MOST_READS - 1):
+            found = read()
+            if found is None:
                 return
-            if ancillary:
-                seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
-                self._take(size, address, seconds + nanoseconds / 1e9)
-            else:
-                self._take(size, address, shared.now())
+            self._alone = 0
+            self._take(found)
 
-    def _take(self, size: int, address: Any, arrival: float) -> None:
+    def _steady(self) -> bool:
+        source = self._leg.receiver.source
+        return source is not None and source.jitter * 1000 < STEADY_MS * source.clock
+
+    def _take(self, found: Datagram) -> None:
+        data, address, arrival = found
         try:
-            self._leg.received(self._shared.view, size, address, arrival)
+            self._leg.received(data, len(data), address, arrival or self._now())
         except Exception:
-            self._shared.fault("a packet could not be taken in")
+            self._fault("a packet could not be taken in")
 
     # ------------------------------------------------------------------ by the reactor
 
@@ -86,11 +81,12 @@ class Reader:
 
     def doRead(self) -> None:
         """One packet a wake-up."""
-        try:
-            size, address = self._socket.recvfrom_into(self._shared.buffer)
-        except OSError:
-            return
-        self._take(size, address, self._shared.now())
+        found = self._wire.read()
+        if found is not None:
+            self._take(found)
 
     def connectionLost(self, reason: Any = None) -> None:
         """The reactor drops its readers when it stops."""
+
+
+classImplements(Reader, IReadDescriptor)

@@ -162,7 +162,7 @@ class Run:
         secured = keys(self.suite) if self.suite else None
         leg.set_remote("127.0.0.1", self._ports.pop(), MediaParams(self.codec, payload_type(self.codec), secured=secured))
         leg.play_clip(self.clip, loop=True)
-        leg._socket = First(leg, asked, self.waits_ms)
+        leg.wire = First(leg, asked, self.waits_ms)
         self.reactor.callLater(random.uniform(0.003, 0.012), self._connect)
 
     def _begin(self) -> None:
@@ -215,16 +215,16 @@ class Run:
 
 
 class First:
-    """A leg's socket until its first packet."""
+    """A leg's wire until its first packet."""
 
     def __init__(self, leg: Any, asked: float, waits_ms: list[float]) -> None:
         self._leg, self._asked, self._waits_ms = leg, asked, waits_ms
-        self._socket = leg._socket
+        self._wire = leg.wire
 
-    def sendto(self, data: bytes, address: Any) -> int:
+    def send(self, data: bytes, address: Any) -> bool:
         self._waits_ms.append((time.monotonic() - self._asked) * 1000)
-        self._leg._socket = self._socket
-        return self._socket.sendto(data, address)
+        self._leg.wire = self._wire
+        return self._wire.send(data, address)
 
 
 def main() -> None:

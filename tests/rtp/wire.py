@@ -13,8 +13,8 @@ from smartalex.counters import Counters
 from smartalex.rtp.keys import KeyPresses
 from smartalex.rtp.packet import HEADER, pack
 from smartalex.rtp.plane import MediaParams, PlaneOptions
-from smartalex.rtp.reader import SO_TIMESTAMPNS
 from smartalex.rtp.rtcp import KINDS
+from smartalex.rtp.wire import SO_TIMESTAMPNS
 
 FRAME_S = 0.02
 PARAMS = MediaParams("PCMU", 0, 101)
