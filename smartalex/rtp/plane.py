@@ -152,11 +152,6 @@ class MediaPlane:
         self._end_quarantine()
         return len(self._readers) + len(self._free)
 
-    def capacity(self) -> int:
-        """How many legs there could be now: those that are, and those that there are ports for."""
-        self._end_quarantine()
-        return len(self._readers) + len(self._free)
-
     def tick_stats(self) -> TickStats:
         return TickStats(self.ticks, self.late_ticks, self._quantile_ms(0.5), self._quantile_ms(0.99), self.worst_late_s * 1000)
 
