@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ COMMANDS = {
     "trunks": "connect a PBX: list, add, change, remove trunks",
     "dids": "the numbers a trunk may call and their agents",
     "extensions": "the directory: whom callers can be transferred to",
+    "store": "the database: what is in it; copy it to another server",
     "secret": "rotate a trunk's password",
     "providers": "list the installed plugins",
 }
@@ -45,6 +47,19 @@ class Lazy(click.Group):
             near = difflib.get_close_matches(args[0], (*COMMANDS, *ALIASES), n=1)
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if not type(error).__module__.startswith("sqlalchemy."):
+                raise
+            from smartalex.store.engine import unreachable  # noqa: PLC0415  (not for --help)
+
+            if not unreachable(error):
+                raise
+            said = " ".join(str(getattr(error, "orig", error)).split())
+            raise click.ClickException(f"the database went away in the middle of it: {said}") from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         cmd_name = ALIASES.get(cmd_name, cmd_name)
