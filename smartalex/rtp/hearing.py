@@ -188,13 +188,14 @@ class Hearing:
     def _scaled(self, pcm: bytes) -> bytes:
         jitter, rate, per_unit = self.jitter, self._codec.rate, self._per_unit
         samples = int(abs(jitter.pending) * per_unit / 2)
-        if jitter.pending > 0:
-            pcm, added = longer(self._last, pcm, rate, samples)
+        lengthen = jitter.pending > 0
+        alike = ALIKE if lengthen and jitter.urgent else self._alike(pcm[: self._size], -jitter.pending)
+        if alike == NEVER:
+            return pcm
+        if lengthen:
+            pcm, added = longer(self._last, pcm, rate, samples, alike)
             jitter.scaled(int(added * 2 / per_unit))
             self.longer_ms += added * 1000 / rate
-            return pcm
-        alike = self._alike(pcm[: self._size], samples * 1000 // rate)
-        if alike == NEVER:
             return pcm
         payload = jitter.take() if len(pcm) < 2 * self._size else None
         if payload is not None:
@@ -210,12 +211,12 @@ class Hearing:
                 self._waited = 0
         return pcm
 
-    def _alike(self, pcm: bytes, too_deep_ms: int) -> float:
+    def _alike(self, pcm: bytes, too_deep: int) -> float:
         """How good a joint must be, were one made here."""
         self._waited += 1
         if self._pauses.at(pcm):
             return ANYHOW
-        if too_deep_ms > HASTY_MS:
+        if too_deep > HASTY_MS * self._codec.clock // 1000:
             return ALIKE_ENOUGH if self._waited <= HASTE_TICKS else ANYHOW
         if self._waited > GIVE_UP_TICKS:
             self.jitter.content()

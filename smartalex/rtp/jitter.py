@@ -40,8 +40,8 @@ HOLES = 32
 class JitterBuffer:
     """`push` what arrives; each 20 ms `tick`, and `take` until the frame is full.  All amounts are in units of the RTP clock.
 
-    `pending` is how much what is heard should become longer (or shorter, below 0).  `late` packets came after their turn and
-    are lost, `waits` is how often playing waited for one that came, `missing` how many gaps were passed, `pauses` how often
+    `pending` is how much what is heard should become longer (or shorter, below 0), `urgent` whether that cannot wait for a pause.
+    `late` packets came after their turn and are lost, `waits` is how often playing waited for one that came, `missing` how many gaps were passed, `pauses` how often
     the sender had sent nothing, and `paused` that it did so before the packet that is next.
     """
 
@@ -49,7 +49,7 @@ class JitterBuffer:
         "_behind", "_checked", "_content", "_count", "_counted", "_fresh", "_holes", "_jitter", "_length", "_lossy", "_low",
         "_lows", "_newest", "_next", "_odd", "_packets", "_sequence", "_settle_at", "_stamp", "_sum", "_ticks", "_unit",
         "_waiting", "ahead", "depth_ms", "dropped", "dry", "duplicates", "late", "missing", "paused", "pauses", "pending",
-        "playing", "waits",
+        "playing", "urgent", "waits",
     )  # fmt: skip
 
     def __init__(self, clock: int = 8000) -> None:
@@ -72,7 +72,7 @@ class JitterBuffer:
         self._lows.clear()
         self._next = self._newest = -1
         self._fresh = self._waiting = True
-        self.playing = False
+        self.playing = self.urgent = False
         self.ahead = self.dry = self.pending = 0  # decoded and not yet heard; concealed with nothing there
         self._ticks, self._settle_at = 0, FIRST_WINDOW
         self._jitter = 0.0
@@ -151,6 +151,7 @@ class JitterBuffer:
                 self._behind = max(self._behind, units)
 
     def _extend(self, units: int) -> None:
+        self.urgent = True
         room = HIGHEST_MS * self._unit - int(self.depth_ms) * self._unit
         self.pending = max(self.pending, min(units, max(0, room)))
         self._lows.clear()
@@ -261,11 +262,12 @@ class JitterBuffer:
         self.depth_ms = min(HIGHEST_MS, mean / unit + FRAME_MS / 2)
         want = min(SPREAD * self._jitter, HIGHEST_MS / 2 * unit) - FRAME_MS / 2 * unit
         slack = SLACK_MS * unit
+        self.urgent = bool(behind) or mean < want - 4 * unit
         if self._lossy:
             self._lossy -= 1
             slack = LOOK_AHEAD_MS * unit
             want = max(want, slack)
-        if behind or mean < want - 4 * unit:
+        if self.urgent or mean < want - 4 * unit:
             self._lows.clear()
             self.pending = max(self.pending, int(want - mean), 0)
             return
@@ -287,6 +289,7 @@ class JitterBuffer:
             self.pending = 0
         self._lows.clear()
         self._low = max(0, self._low + units) if self._count else self._low
+        self._sum += units * self._count
 
     def content(self) -> None:
         """With the depth as it is, for a while."""
