@@ -54,7 +54,7 @@ class Administration(TestCase):
         new = self.told("secret", "rotate", "office")
         self.assertEqual(self.call("play", *login), 403)
         self.assertEqual(self.call("play", "--username", new["username"], "--password", new["password"]), 200)
-        self.told("trunks", "remove", "office")
+        self.told("trunks", "remove", "office", "--yes")
         self.assertEqual(self.call("play", "--username", new["username"], "--password", new["password"]), 403)
 
     def test_a_trunk_by_address_needs_no_password(self) -> None:
@@ -63,7 +63,7 @@ class Administration(TestCase):
         self.assertNotIn("password", made)
         self.told("dids", "add", "echo", "--trunk", "carrier", "--agent", "echo")
         self.assertEqual(self.call("echo", "--username", "nobody", "--password", "x"), 200)
-        self.told("trunks", "remove", "carrier")
+        self.told("trunks", "remove", "carrier", "--yes")
         self.assertNotEqual(self.call("echo", "--username", "nobody", "--password", "x"), 200)
 
     def test_a_transfer_goes_by_the_directory_to_where_the_call_came_from(self) -> None:
@@ -74,6 +74,23 @@ class Administration(TestCase):
         told = json.loads(done.stdout)
         self.assertEqual((told["transferred_to"], told["refer_to"]), ("299", "sip:299@127.0.0.1"), told)
         self.assertEqual(self.platform.call(told["record"])["trunk"], "desk")
+
+    def test_numbers_by_their_beginning_and_an_agent_out_of_hours(self) -> None:
+        made = self.told("trunk", "add", "night")
+        login = ("--username", made["username"], "--password", made["password"])
+        self.assertEqual(self.call("+27215550199", *login), 404)
+        self.told("did", "add", "+2721555*", "--trunk", "night", "--agent", "echo")
+        self.assertEqual(self.call("+27215550199", *login), 200)
+        self.told("did", "set", "+2721555*", "--hours", "off", "--closed-message", "We are closed today.")
+        done = smartalex(
+            "call", f"sip:+27215550199@{self.platform.address}", "--state", str(self.platform.state), "--json", *login
+        )
+        told = json.loads(done.stdout)
+        said = [line["text"] for line in told["transcript"]]
+        self.assertEqual(said[0], "We are closed today.", told)
+        self.assertEqual(self.platform.call(told["record"])["agent"], "Echo closed")
+        self.told("trunk", "remove", "night", "--yes")
+        self.told("agent", "remove", "Echo closed", "--yes")
 
 
 @pytest.mark.slow
