@@ -27,10 +27,9 @@ class House(Platform):
 
     def start(self) -> House:
         super().start()
+        for name in BACKENDS:
+            self.command("agents", "add", name, "--backend", name, "--instructions", "none")
         with self._database() as database, database:
-            like = dict(database.execute("SELECT * FROM agent WHERE id = 'play'").fetchone())
-            for name in BACKENDS:
-                _insert(database, "agent", {**like, "id": name, "name": name, "backends": json.dumps([name])})
             for name in (*BACKENDS, "play", "echo", "nobody"):
                 _insert(database, "did", {"number": name, "trunk": "pbx", "agent": name})
         self.command("trunks", "add", "pbx", "--allow", f"{PBX}/32", "--no-digest", "--max-calls", "50")

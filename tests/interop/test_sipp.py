@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import closing
 from typing import Any
 from unittest import TestCase
 
@@ -32,8 +30,7 @@ class Sipp(TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.platform = Platform("22000-23000").start()
-        with closing(sqlite3.connect(cls.platform.state / "smartalex.db")) as database, database:
-            database.execute("UPDATE agent SET backends = ? WHERE id = 'cps'", ('["slow"]',))
+        cls.platform.command("agents", "set", "Silent", "--backend", "slow")
         cls.platform.add_trunk("pbx", PBX)
         cls.platform.command("dids", "add", "slow", "--trunk", "pbx", "--agent", "cps")
 
