@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, func, select
-from twisted.internet.defer import Deferred
+from sqlalchemy.exc import OperationalError
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from zope.interface.verify import verifyObject
@@ -22,8 +24,8 @@ from smartalex.interfaces import CallEvent, IRecordSink
 from smartalex.store import schema
 from smartalex.store.journal import Journal, leftovers
 from smartalex.store.presence import Presence
-from smartalex.store.writer import FLUSH_S, JournalWriter
-from tests.store.stores import StoreCase, at_once, call
+from smartalex.store.writer import FLUSH_S, REFUSED, JournalWriter
+from tests.store.stores import StoreCase, at_once, call, on_both
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -153,6 +155,7 @@ class Files(JournalCase):
         self.assertEqual(self.stored(), {"A": "completed"})
 
 
+@on_both
 class Replay(JournalCase):
     def test_what_was_not_in_the_database_is_after_a_restart(self) -> None:
         self.record(self.start(), call("A") + call("B", end=False))
@@ -193,6 +196,22 @@ class Replay(JournalCase):
         self.assertEqual(len(self.files()), 1)
         self.assertLess(len(leftovers(self.lines)), 13)
         self.assertEqual(len(self.stored()), 20)
+
+    def test_nor_does_a_busy_one(self) -> None:
+        """There is always something that waits."""
+        waiting: list[tuple[Deferred[Any], tuple[Any, ...]]] = []
+        writer = self.start()
+        writer.rotate_after = 10
+        self.defer = lambda *job: waiting.append((Deferred(), job)) or waiting[-1][0]  # type: ignore[func-returns-value]
+        self.record(writer, call("A"))
+        for number in range(20):
+            self.clock.advance(FLUSH_S)
+            self.record(writer, call(f"A{number}"))
+            done, (function, *arguments) = waiting.pop()
+            done.callback(function(*arguments))
+        self.assertGreater(len(writer.journal), 0)
+        self.assertLess(len(leftovers(self.lines)), 26)
+        self.assertLess(writer.journal.size, 10_000)
 
 
 class Trouble(JournalCase):
@@ -270,6 +289,127 @@ class Trouble(JournalCase):
         self.defer = at_once
         self.start()
         self.assertEqual(self.stored(), {"A": "completed"})
+
+
+@on_both
+class Long(JournalCase):
+    """The database is away for longer than memory lasts."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.in_memory = 5
+
+    def away(self, *job: Any) -> Deferred[Any]:
+        return fail(OperationalError("", None, Exception("gone")))
+
+    def until_written(self, writer: JournalWriter) -> None:
+        while len(writer.journal):
+            self.clock.advance(5)
+
+    def test_what_memory_has_no_room_for_is_read_from_disk_again(self) -> None:
+        writer = self.start()
+        self.defer = self.away
+        for number in range(10):
+            self.record(writer, call(f"A{number}"))
+            self.clock.advance(1)
+        self.assertEqual(len(writer.journal), 30)
+        self.defer = at_once
+        self.until_written(writer)
+        self.assertEqual((len(self.stored()), self.events(), writer.journal.lost), (10, 30, 0))
+        self.record(writer, call("B"))
+        self.until_written(writer)
+        self.assertEqual(self.stored()["B"], "completed")
+
+    def test_calls_that_go_on_while_it_is_read_keep_their_order(self) -> None:
+        """One event after the other of many calls, some of them while what was before is on its way."""
+        writer = self.start()
+        stories = [call(f"A{number}", codec=str(number)) for number in range(20)]
+        jobs: list[tuple[Deferred[Any], tuple[Any, ...]]] = []
+
+        def slow(*job: Any) -> Deferred[Any]:
+            jobs.append((Deferred(), job))
+            return jobs[-1][0]
+
+        self.defer = slow
+        for seq in range(3):
+            for story in stories:
+                self.record(writer, [story[seq]])
+                self.clock.advance(FLUSH_S)
+                if jobs and len(story[0].call) == 3:
+                    done, (function, *arguments) = jobs.pop()
+                    done.callback(function(*arguments))
+        self.defer = at_once
+        for done, (function, *arguments) in jobs:
+            done.callback(function(*arguments))
+        self.until_written(writer)
+        self.assertEqual((self.events(), set(self.stored().values())), (60, {"completed"}))
+
+    def test_disk_and_memory_full(self) -> None:
+        """What there is no room for is counted, and what there was is kept."""
+        writer = self.start()
+        self.defer = self.away
+
+        def full(file: int, data: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        said = self.listen()
+        with self.subTest("full"):
+            patch = self.patch(os, "write", full)
+            self.record(writer, [*call("A"), *call("B"), *call("C")])
+            patch.restore()
+        self.assertEqual((len(writer.journal), writer.journal.lost), (5, 4))
+        self.assertIn("records cannot be written to the journal ([Errno 28] No space left on device); 0 wait in memory", said[0])
+        self.record(writer, call("D"))
+        self.defer = at_once
+        self.until_written(writer)
+        self.assertEqual(self.stored(), {"A": "completed", "B": "", "D": "completed"})
+
+    def test_a_start_with_much_to_do_does_it_beside_the_calls(self) -> None:
+        writer = self.start()
+        self.defer = self.away
+        for number in range(3):
+            self.record(writer, call(f"A{number}", end=number > 0))
+        self.defer, self.budget_s = at_once, 0.0
+        later = self.start()
+        self.assertEqual((self.stored(), len(later.journal), self.cut), ({}, 8, 0))
+        self.record(later, call("B", end=False))
+        self.until_written(later)
+        self.assertEqual(self.stored(), {"A0": "interrupted", "A1": "completed", "A2": "completed", "B": ""})
+        self.assertEqual((self.cut, self.events(), len(self.files())), (1, 10, 1))
+
+    def test_a_start_while_the_database_is_away_begins_its_run_later(self) -> None:
+        self.record(self.start(), call("A", end=False))
+        self.defer, self.budget_s = self.away, 0.0
+        later = self.start()
+        self.clock.advance(60)
+        self.assertEqual((self.stored(), self.cut), ({}, 0))
+        self.defer = at_once
+        self.until_written(later)
+        self.clock.advance(5)
+        self.assertEqual((self.stored(), self.cut), ({"A": "interrupted"}, 1))
+
+    def test_nor_is_it_forgotten_when_there_is_nothing_to_write(self) -> None:
+        self.defer, self.budget_s = self.away, 0.0
+        self.start()
+        self.defer = at_once
+        self.repository.records.apply(call("A", end=False, run="node.0"))
+        self.clock.advance(5)
+        self.assertEqual((self.stored(), self.cut), ({"A": "interrupted"}, 1))
+
+
+@on_both
+class Refused(JournalCase):
+    def test_what_can_never_be_stored_keeps_nothing_else_waiting(self) -> None:
+        writer = self.start()
+        said = self.listen()
+        self.record(writer, call("A") + call("B", status=1 << 70) + call("C"))
+        self.clock.advance(FLUSH_S)
+        self.assertEqual((self.stored(), len(writer.journal)), ({"A": "completed", "C": "completed"}, 0))
+        self.assertEqual(self.counters.values["store.record_refused", ""], 1)
+        kept = (self.lines / REFUSED).read_text().splitlines()
+        self.assertEqual([(json.loads(line)[0], json.loads(line)[1]) for line in kept], [("B", 0), ("B", 1), ("B", 2)])
+        self.assertIn("the database refuses records of call B: ", said[0])
+        self.assertEqual(self.start().journal.lost, 0)
 
 
 class KillNine(JournalCase):
