@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from weakref import ReferenceType, ref
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -103,7 +102,7 @@ class MediaPlane:
         self._resting: deque[tuple[float, int]] = deque()
         self._slots: list[list[Leg]] = [[] for _ in range(options.slots)]
         self._readers: dict[Leg, Reader] = {}
-        self._beginning: deque[tuple[float, ReferenceType[Leg]]] = deque()  # whose RTCP is to begin, and when
+        self._beginning: dict[Leg, float] = {}  # whose RTCP is to begin, and when, the first one first
         self._alarm: IDelayedCall | None = None
         self._slot = self._woken = 0  # the next one, and the one that the alarm is set for
         self._due = self._wake = 0.0
@@ -212,7 +211,7 @@ class MediaPlane:
         most = len(self._readers) * 5 // 4 // len(sizes) + SPARE
         self._enter(leg, next(n for n in self._coming(self._slot) if sizes[n] < most))
         self._readers[leg].control.start()
-        self._beginning.append((self._now() + READ_S, ref(leg)))
+        self._beginning[leg] = self._now() + READ_S
 
     def _until_s(self, leg: Leg) -> float:
         """Its next tick."""
@@ -232,6 +231,7 @@ class MediaPlane:
     def _closed(self, leg: Leg) -> None:
         self._leave(leg)
         reader = self._readers.pop(leg)
+        self._beginning.pop(leg, None)
         if not self._options.polled:
             self._reactor.removeReader(reader)
         reader.close()
@@ -283,11 +283,13 @@ class MediaPlane:
             self._schedule()
 
     def _begin_control(self) -> None:
-        now = self._now()
-        while self._beginning and self._beginning[0][0] <= now:
-            leg = self._beginning.popleft()[1]()
-            if leg is not None and not leg.closed:
-                self._readers[leg].control.begin()
+        now, beginning = self._now(), self._beginning
+        while beginning:
+            leg, at = next(iter(beginning.items()))
+            if at > now:
+                return
+            del beginning[leg]
+            self._readers[leg].control.begin()
 
     def _let_go(self, frames: int) -> None:
         self._due += frames * TICK_S
