@@ -70,7 +70,7 @@ from smartalex.store.engine import unreachable
 from smartalex.store.messages import MessageBox
 from smartalex.store.presence import SEEN_S
 from smartalex.store.state import HEALTH_FILE, REGISTRATIONS_FILE, State, open_state
-from smartalex.store.tenancy import Rests
+from smartalex.store.tenancy import Pause, Rests, at_once
 from smartalex.store.writer import JournalWriter
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.trunk import Trunk
@@ -195,7 +195,7 @@ class SmartAlexService(Service):
         self.transports.client_context = TlsClient(sip.tls_roots, *self._certificate())
         self.switchboard.certificate_names = self.transports.certificate_names
         self.trust = Trust(lambda host: False, time.monotonic)
-        self._trust(tenancy)
+        self.trust.listed = self._listed(tenancy)
         self.transports.budget.trusted = self.trust
         self.switchboard.authenticated = self.trust.proved
         self.layer = TransactionLayer(self.transports, self.timers, self.counters, time.monotonic)
@@ -363,15 +363,15 @@ class SmartAlexService(Service):
             raise ConfigurationError(f"sip.stir_anchors: {path} cannot be read: {error.strerror}") from None
         return Verifier(CertificateSource(self.reactor, time.monotonic), anchors, time.time)
 
-    def _trust(self, tenancy: Tenancy) -> None:
+    def _listed(self, tenancy: Tenancy) -> Callable[[str], bool]:
         """Sources of any trunk are not rationed, whatever else they have to prove."""
         fence = AllowlistAuthenticator(("", source) for trunk in tenancy.trunks.values() for source in trunk.allowed_sources)
         attempt = partial(AuthAttempt, "", "", transport="")
-        self.trust.listed = lambda host: fence.authenticate(attempt(host)).trunk_id is not None
+        return lambda host: fence.authenticate(attempt(host)).trunk_id is not None
 
-    def _authenticator(self, tenancy: Tenancy) -> IAuthenticator:
+    def _authenticator(self, tenancy: Tenancy, pause: Pause = at_once) -> IAuthenticator:
         sources = [(t.id, source) for t in tenancy.trunks.values() if t.auth == "ip-allowlist" for source in t.allowed_sources]
-        known = self._source.credentials()
+        known = self._source.credentials(pause)
         digest = Fenced(
             DigestAuthenticator(self.config.sip.realm, self.config.sip.digest_algorithms, known.get, self._nonces),
             {
@@ -452,24 +452,25 @@ class SmartAlexService(Service):
         looked = self._defer(self._changed).addCallback(self._adopt)
         return looked.addErrback(self._not_adopted)
 
-    def _changed(self) -> tuple[Tenancy, IAuthenticator] | None:
+    def _changed(self) -> tuple[Tenancy, IAuthenticator, Callable[[str], bool]] | None:
+        """On a thread of the store, with rests: calls are in progress."""
         known = self.admission.tenancy
         self.contact.meet()
         self._source = self.state.repository
         if self.state.repository.revision() == known.revision:
             return None
-        tenancy = self.state.repository.tenancy(known, Rests())
+        rests = Rests()
+        tenancy = self.state.repository.tenancy(known, rests)
         self._load_filters(tenancy)
-        return tenancy, self._authenticator(tenancy)
+        return tenancy, self._authenticator(tenancy, rests), self._listed(tenancy)
 
-    def _adopt(self, changed: tuple[Tenancy, IAuthenticator] | None) -> Deferred[Any] | None:
+    def _adopt(self, changed: tuple[Tenancy, IAuthenticator, Callable[[str], bool]] | None) -> Deferred[Any] | None:
         self._complaint = ""
         self.contact.heard(Rests(), changed=changed is not None)
         self.admission.outdated = False
         if changed is None:
             return None
-        self.admission.tenancy, self.admission.authenticator = changed
-        self._trust(self.admission.tenancy)
+        self.admission.tenancy, self.admission.authenticator, self.trust.listed = changed
         self.bindings.adopt()
         self._prepare()
         return self._register()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Thread
+from unittest import TestCase
+from unittest.mock import patch
 
 import attrs
 from hypothesis import given, settings
@@ -12,6 +15,7 @@ from sqlalchemy import delete, insert
 from smartalex.store import schema
 from smartalex.store.demo import seed_demo
 from smartalex.store.repository import CHANGES_KEPT, Repository
+from smartalex.store.tenancy import Rests
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory, Extension
@@ -214,3 +218,16 @@ class Credentials(StoreCase):
         self.repository.vault.put("trunk/t2/digest", kept)
         self.assertIn("sa_two", self.repository.credentials())
         self.flushLoggedErrors()
+
+
+class Resting(TestCase):
+    def test_in_whichever_thread_it_is_called(self) -> None:
+        """A thread's clock says nothing in another."""
+        slept: list[float] = []
+        rests = Rests(0.0, 2.0)
+        with patch("smartalex.store.tenancy.time.sleep", slept.append):
+            thread = Thread(target=lambda: [rests() for _ in range(5)])
+            thread.start()
+            thread.join()
+        self.assertEqual(len(slept), 5)
+        self.assertTrue(all(0 <= seconds <= 0.1 for seconds in slept))
