@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from smartalex.interfaces import ICodec
 from smartalex.media.conceal import Concealer
@@ -70,13 +71,14 @@ class Hearing:
 
     def push(self, timestamp: int, payload: bytes, jitter: float = 0.0, sequence: int = -1) -> None:
         """As in the header, `sequence` -1 if not known; `jitter` is the source's (RFC 3550 6.4.1) in units of the RTP clock."""
-        if self._noise:
-            self._noise = b""
         self.jitter.push(timestamp, payload, jitter, sequence)
+        if self._noise and not self.jitter.paused:
+            self._noise = b""
 
-    def noise(self, level: int) -> None:
+    def noise(self, level: int, sequence: int = -1) -> None:
         """Comfort noise until audio comes again (RFC 3389); `level` is 0 to 127, in dB below full scale."""
-        self._noise = noise(1000, self._codec.rate, -float(level))
+        self.jitter.silent(sequence)
+        self._noise = _comfort(self._codec.rate, level)
 
     def hear(self) -> tuple[bytes, int]:
         """The next 20 ms and its flags."""
@@ -222,3 +224,8 @@ class Hearing:
             self.jitter.content()
             self._waited = 0
         return ALIKE if self._waited > PATIENCE_TICKS else NEVER
+
+
+@lru_cache
+def _comfort(rate: int, level: int) -> bytes:
+    return noise(1000, rate, -float(level))

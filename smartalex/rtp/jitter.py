@@ -41,8 +41,8 @@ class JitterBuffer:
     """`push` what arrives; each 20 ms `tick`, and `take` until the frame is full.  All amounts are in units of the RTP clock.
 
     `pending` is how much what is heard should become longer (or shorter, below 0), `urgent` whether that cannot wait for a pause.
-    `late` packets came after their turn and are lost, `waits` is how often playing waited for one that came, `missing` how many gaps were passed, `pauses` how often
-    the sender had sent nothing, and `paused` that it did so before the packet that is next.
+    `late` packets came after their turn and are lost, `waits` is how often playing waited for one that came, `missing` how many
+    gaps were passed, `pauses` how often the sender had sent nothing, and `paused` that it did so before the packet that is next.
     """
 
     __slots__ = (
@@ -124,6 +124,11 @@ class JitterBuffer:
                 self._count += 1
                 if lead > 2 * HIGHEST_MS * self._unit:
                     self._drop(lead - HIGHEST_MS * self._unit)
+
+    def silent(self, sequence: int) -> None:
+        """This number is no audio, and none is missing there."""
+        if not self._counted and sequence == (self._sequence + 1) & 0xFFFF:
+            self._sequence = sequence
 
     def _anew(self, timestamp: int, payload: bytes) -> None:
         self.dropped += len(self._packets)

@@ -147,7 +147,7 @@ class Leg:
         self.adopt(params)
         if not self.closed:
             self._secure(params, _sockaddr(address, port))
-        self.receiver.configure(params.payload_type, params.dtmf_payload_type, params.dtmf_clock)
+        self.receiver.configure(params.payload_type, params.dtmf_payload_type, params.dtmf_clock, params.noise_payload_type)
         self._pressed(self.receiver.expect(address, port))
         self._share(params)
         send = params.send and self.receiver.remote is not None and not self.closed

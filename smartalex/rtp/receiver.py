@@ -29,7 +29,7 @@ class Receiver:
     """
 
     __slots__ = (
-        "_clock", "_dtmf", "_dtmf_pt", "_latch_until", "_lost_before", "_now", "_pt", "_signalled", "control",
+        "_clock", "_dtmf", "_dtmf_pt", "_latch_until", "_lost_before", "_noise_pt", "_now", "_pt", "_signalled", "control",
         "enabled", "first_at", "hearing", "last_at", "looped", "loops", "malformed", "packets", "remote", "source", "strangers",
         "symmetric", "unprotect",
     )  # fmt: skip
@@ -37,7 +37,7 @@ class Receiver:
     def __init__(self, hearing: Hearing, now: Callable[[], float]) -> None:
         self.hearing = hearing
         self._now = now
-        self._pt, self._dtmf_pt, self._clock = 0, -1, 8000
+        self._pt, self._dtmf_pt, self._noise_pt, self._clock = 0, -1, -1, 8000
         self._signalled: Address | None = None
         self._latch_until = 0.0
         self._dtmf = dtmf.DtmfReceiver()
@@ -51,9 +51,12 @@ class Receiver:
         self.control: Callable[[bytes, Address], None] | None = None
         self.looped: Callable[[int, Address], bool] = _never
 
-    def configure(self, payload_type: int, dtmf_payload_type: int | None, dtmf_clock: int = 8000) -> None:
+    def configure(
+        self, payload_type: int, dtmf_payload_type: int | None, dtmf_clock: int = 8000, noise_payload_type: int | None = None
+    ) -> None:
         self._pt = payload_type
         self._dtmf_pt = -1 if dtmf_payload_type is None else dtmf_payload_type
+        self._noise_pt = -1 if noise_payload_type is None else noise_payload_type
         self._dtmf.clock = dtmf_clock
 
     def change(self, clock: int) -> None:
@@ -114,7 +117,10 @@ class Receiver:
                 source.arrived(timestamp, arrival)
                 if self.enabled:
                     self.hearing.push(timestamp, bytes(buffer[start:end]), source.jitter, sequence)
+        elif kind == self._noise_pt:
+            self.hearing.noise(buffer[start] & 0x7F if end > start else 127, sequence)
         elif kind == self._dtmf_pt:
+            self.hearing.jitter.silent(sequence)
             return pressed + self._dtmf.packet(bytes(buffer[start:end]), timestamp)
         return pressed
 

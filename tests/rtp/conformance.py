@@ -16,6 +16,7 @@ from smartalex.errors import ConfigurationError, ResourcesExhausted
 from smartalex.interfaces import IAudioOut
 from smartalex.media.codecs.g711 import PCMA, PCMU
 from smartalex.media.frame import Clip
+from smartalex.media.level import dbfs
 from smartalex.rtp import dtmf, rtcp
 from smartalex.rtp.control import READ_S
 from smartalex.rtp.plane import CONCEALED, NOTHING, MediaParams
@@ -491,6 +492,21 @@ class Hearing(Case):
         after = "".join(map(str, bench.sink.flags(leg))).rpartition("0")[2]
         self.assertRegex(after, f"^{CONCEALED}{{5}}{NOTHING}+$")
         self.assertEqual((leg.stats().concealed, leg.stats().lost), (0, 0))
+
+    def test_comfort_noise_stands_for_a_pause_and_nothing_is_lost(self) -> None:
+        """RFC 3389; also after key events, which take the place of audio too."""
+        bench, leg, peer = self.connected(MediaParams("PCMU", 0, 101, noise_payload_type=13))
+        self.talk(bench, leg, peer, VOICE[:3200])
+        for payload, kind in ((b"\x32", 13), *((payload, 101) for _, payload in key_events("5"))):
+            peer.send(leg, payload, kind)
+            bench.run(0.02)
+        peer.timestamp += 160 * 25
+        bench.run(0.5)
+        self.talk(bench, leg, peer, VOICE[3200:6400])
+        bench.run(0.1)
+        self.assertEqual((leg.stats().concealed, leg.stats().lost, leg.hearing.jitter.missing), (0, 0, 0))
+        pause = bench.sink.pcm(leg)[320 * 20 : 320 * 30]
+        self.assertAlmostEqual(dbfs(pause), -50, delta=1)
 
     def test_packets_of_other_lengths_than_ours(self) -> None:
         for size in (160, 480, 640, 960):
