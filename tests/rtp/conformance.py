@@ -506,7 +506,7 @@ class Hearing(Case):
         bench.run(0.1)
         self.assertEqual((leg.stats().concealed, leg.stats().lost, leg.hearing.jitter.missing), (0, 0, 0))
         pause = bench.sink.pcm(leg)[320 * 20 : 320 * 30]
-        self.assertAlmostEqual(dbfs(pause), -50, delta=1)
+        self.assertApproximates(dbfs(pause), -50, 1)
 
     def test_packets_of_other_lengths_than_ours(self) -> None:
         for size in (160, 480, 640, 960):
