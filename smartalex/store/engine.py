@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,24 @@ def _tables_may_move(connection: Connection) -> Iterator[None]:
         yield
     finally:
         pragma("PRAGMA foreign_keys=ON")
+
+
+_OPEN: ContextVar[Connection | None] = ContextVar("transaction", default=None)
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction, or the one we are in: so that secrets change together with what they belong to."""
+    outer = _OPEN.get()
+    if outer is not None and outer.engine is engine:
+        yield outer
+        return
+    with engine.begin() as connection:
+        token = _OPEN.set(connection)
+        try:
+            yield connection
+        finally:
+            _OPEN.reset(token)
 
 
 def upsert(connection: Connection, table: Table) -> Any:

@@ -14,6 +14,7 @@ from smartalex.errors import LocalError
 from smartalex.interfaces import ISecretStore
 from smartalex.sip.digest import Secret
 from smartalex.store import credentials, schema, tenancy
+from smartalex.store.engine import transaction
 from smartalex.store.records import Records, storable
 from smartalex.store.tenancy import Pause, at_once
 from smartalex.tenants.agent import Agent
@@ -98,19 +99,18 @@ class Repository:
 
     def rotate(self, trunk: Trunk, realm: str) -> str:
         """A new password for this trunk; the old one stops working when the service notices."""
-        password = credentials.issue(self.vault, trunk.id, trunk.username, realm)
-        with self.engine.begin() as connection:
+        with transaction(self.engine) as connection:
             self.changed(connection, "trunk", trunk.id)
-        return password
+            return credentials.issue(self.vault, trunk.id, trunk.username, realm)
 
     # ------------------------------------------------------------------ administration
 
     def add_trunk(self, trunk: Trunk, realm: str, register_password: str | None = None) -> str | None:
         """Its password, or None for a trunk known by address alone; `register_password` is the one for `trunk.register`."""
-        self._put_register_password(trunk, register_password)
-        password = self._issued(trunk, realm) if trunk.digest else None  # before the row: a digest trunk always has its secret
-        with self.engine.begin() as connection:
+        with transaction(self.engine) as connection:
             self.changed(connection, "trunk", trunk.id)
+            self._put_register_password(trunk, register_password)
+            password = self._issued(trunk, realm) if trunk.digest else None
             connection.execute(insert(schema.trunk).values(**_row(trunk)))
         return password
 
@@ -119,24 +119,24 @@ class Repository:
 
         `register_password` is the one for `new.register`: None leaves it as it is, "" forgets it.
         """
-        self._put_register_password(new, register_password)
-        password = self._issued(new, realm) if new.digest and (not old.digest or new.username != old.username) else None
-        with self.engine.begin() as connection:
+        with transaction(self.engine) as connection:
             self.changed(connection, "trunk", old.id)
+            self._put_register_password(new, register_password)
+            password = self._issued(new, realm) if new.digest and (not old.digest or new.username != old.username) else None
             connection.execute(update(schema.trunk).where(schema.trunk.c.id == old.id).values(**_row(new)))
-        if not new.digest:
-            credentials.forget(self.vault, old.id)
+            if not new.digest:
+                credentials.forget(self.vault, old.id)
         return password
 
     def remove_trunk(self, trunk: Trunk) -> None:
         """With its DIDs, its bindings and its secrets; records of its calls stay."""
-        with self.engine.begin() as connection:
+        with transaction(self.engine) as connection:
             self.changed(connection, "trunk", trunk.id)
             connection.execute(delete(schema.did).where(schema.did.c.trunk == trunk.id))
             connection.execute(delete(schema.binding).where(schema.binding.c.trunk == trunk.id))
             connection.execute(delete(schema.trunk).where(schema.trunk.c.id == trunk.id))
-        credentials.forget(self.vault, trunk.id)
-        credentials.forget_register(self.vault, trunk.id)
+            credentials.forget(self.vault, trunk.id)
+            credentials.forget_register(self.vault, trunk.id)
 
     def put_did(self, did: Did) -> None:
         """New, or leading to another agent from now on."""

@@ -132,6 +132,17 @@ Index("ix_call_open", call.c.run, sqlite_where=call.c.ended_at.is_(None), postgr
 run = Table("run", metadata, Column("id", String, primary_key=True), Column("seen_at", Float, nullable=False))
 """Each start of each node, and when it was last heard of, by the database's clock."""
 
+ban = Table(
+    "ban", metadata,
+    Column("network", String, primary_key=True),
+    Column("why", String, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("until", Float, nullable=False),
+    Column("by", String, nullable=False),
+)  # fmt: skip
+"""Sources of whom nothing is read until then; kept for a day longer, so that the next ban is a longer one."""
+
 call_event = Table(
     "call_event", metadata,
     Column("call", String, primary_key=True),

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from smartalex.errors import ConfigurationError, LocalError
 from smartalex.interfaces import ISecretStore
 from smartalex.store import schema
+from smartalex.store.engine import transaction
 
 NONCE = 12
 WRAPPED = 32 + 16
@@ -48,7 +49,7 @@ class Vault:
 
     def put(self, name: str, plaintext: bytes) -> None:
         sealed = self.seal(name, plaintext)
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(delete(schema.secret).where(schema.secret.c.name == name))
             connection.execute(schema.secret.insert().values(name=name, sealed=sealed))
 
@@ -71,7 +72,7 @@ class Vault:
         return True
 
     def delete(self, name: str) -> None:
-        with self._engine.begin() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(delete(schema.secret).where(schema.secret.c.name == name))
 
     def seal(self, name: str, plaintext: bytes) -> bytes:

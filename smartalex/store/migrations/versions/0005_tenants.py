@@ -51,4 +51,11 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), primary_key=True),
         sa.Column("seen_at", sa.Float(), nullable=False),
     )
+    op.create_table(
+        "ban",
+        sa.Column("network", sa.String(), primary_key=True),
+        *(sa.Column(name, sa.String(), nullable=False) for name in ("why", "by")),
+        *(sa.Column(name, sa.Float(), nullable=False) for name in ("since", "until")),
+        sa.Column("level", sa.Integer(), nullable=False),
+    )
     op.execute(agent.update().where(agent.c.max_duration_s == 300).values(max_duration_s=0))
