@@ -36,7 +36,7 @@ run: $(VENV)/.installed
 	@$(BIN)/smartalex run $(ARGS)
 
 test: $(VENV)/.tested peers
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -54,13 +54,14 @@ class Deaths(TestCase):
         victims: list[int] = []
         for line in phone.stdout:
             who = line.split()[2:3]
-            if who == ["agent"] and len(killed) < 3:
+            if who == ["agent"] and not victims and len(killed) < 3:  # it may ask twice
                 victims = [self.child(module) for module in next(deaths)]
                 self.signal(victims, signal.SIGSTOP)
             elif who == ["caller"]:
                 time.sleep(1.5)  # the word, and the silence after it
                 self.signal(victims, signal.SIGKILL)
                 killed.append(time.time())
+                victims = []
         record = self.platform.call(self.platform.calls("--limit", "1")[0]["id"])
         self.assertEqual((record["disposition"], record["transferred_to"], len(killed)), ("transferred", "200", 3), record)
         loud = record["answered_at"] + np.flatnonzero(np.abs(voice.read(heard)[1::2]) > LOUD) / 8000

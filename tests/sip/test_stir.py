@@ -118,7 +118,7 @@ class Reading(Refusals):
             ";info=<https://h\\@evil/c>", ";info=<https://hé/c>", ";info=<file:///etc/passwd>",
             ";info=<http\u017f://h/c>", ";info=<https://\u212a/c>", ";info=<https://\udcff/c>",
         ):  # fmt: skip
-            with self.subTest(info):
+            with self.subTest(ascii(info)):
                 self.unreadable(436, "https", SIGNER.token() + info)
 
     def test_x5u_must_be_the_info(self) -> None:
@@ -161,7 +161,7 @@ class Reading(Refusals):
             f"{header}a.{payload}.{signature}", f"{base64url(b'[]')}.{payload}.{signature}",
             f"{base64url(bytes(3))}.{payload}.{signature}", f"{base64url(b'{' + b' ' * 9)}.{payload}.{signature}",
         ):  # fmt: skip
-            with self.subTest(bad):
+            with self.subTest(ascii(bad)):
                 self.unreadable(438, "", f"{bad};info=<{INFO}>")
 
     def test_a_key_given_twice(self) -> None:
