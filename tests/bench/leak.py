@@ -26,7 +26,7 @@ from tests.interop.peers import PBX
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP {codec}\r\n"
 KINDS = ("answered", "cancelled", "refused", "without a codec", "challenged")
 STRANGER = "127.0.0.77"
-USERS = {"cancelled": "slow", "refused": "nobody"}
+USERS = {"cancelled": "slow", "ringing": "slow", "refused": "nobody"}
 FINAL_S, QUIET_S = 5.0, 40.0
 WARM_UP = 20
 
@@ -43,6 +43,8 @@ class Callers:
         self._source = source
         self.fates: Counter[str] = Counter()
         self._open: dict[str, str] = {}
+        self.heard_of: set[str] = set()  # calls that were given any answer
+        self.ended: dict[str, str] = {}
         self._up: dict[str, str] = {}  # calls that are held, and what their To says
 
     def __len__(self) -> int:
@@ -89,6 +91,7 @@ class Callers:
         call, status, method = headers["Call-ID"], int(line.split()[1]), headers["CSeq"].split()[1]
         if not line.startswith("SIP/2.0") or call not in self._open:
             return
+        self.heard_of.add(call)
         if method == "INVITE" and status == 180 and self._open[call] == "cancelled":
             self._send(call, "CANCEL", 1, "i")
         elif method == "INVITE" and 200 <= status < 300:
@@ -98,9 +101,13 @@ class Callers:
                 self.hang_up(call)
         elif method == "INVITE" and status >= 300:
             self._send(call, "ACK", 1, "i", headers["To"])
-            self.fates[f"{self._open.pop(call)} {status}"] += 1
+            self._over(call, status)
         elif method == "BYE":
-            self.fates[f"{self._open.pop(call)} {status}"] += 1
+            self._over(call, status)
+
+    def _over(self, call: str, status: int) -> None:
+        self.ended[call] = f"{self._open.pop(call)} {status}"
+        self.fates[self.ended[call]] += 1
 
 
 def run(house: House, calls: int, rate: float) -> dict[str, Any]:
