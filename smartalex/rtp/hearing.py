@@ -109,7 +109,7 @@ class Hearing:
             else:
                 gap = jitter.gap()
                 if gap:
-                    quiet = (gap < 0 or jitter.paused) and (self._noise or self._concealer.silent)
+                    quiet = jitter.paused if gap > 0 else self._noise or self._concealer.silent
                     made, flags = self._made_up(gap, size - len(pcm)), flags | (NOTHING if quiet else CONCEALED)
                     pcm += made
                     made_up += len(made)
