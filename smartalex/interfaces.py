@@ -48,12 +48,14 @@ class AuthAttempt:
 class Verdict:
     """`trunk_id` when accepted; `challenges` (WWW-Authenticate values) to answer 401; else a refusal.
 
-    `why` is for our own record only and is never sent to the peer.
+    `why` is for our own record only and is never sent to the peer.  `account` is the one whose password was wrong, though the
+    attempt came from where it says it did: somebody guesses.
     """
 
     trunk_id: str | None = None
     challenges: tuple[str, ...] = ()
     why: str = ""
+    account: str = ""
 
 
 class IAuthenticator(Interface):

@@ -33,6 +33,8 @@ from smartalex.auth.digest import DigestAuthenticator
 from smartalex.auth.fenced import Fenced
 from smartalex.auth.firstof import FirstOf
 from smartalex.calls.admission import Admission
+from smartalex.calls.ban_keeping import BanKeeping
+from smartalex.calls.bans import Bans
 from smartalex.calls.call import CallOptions, Plant
 from smartalex.calls.health import TrunkHealth
 from smartalex.calls.limits import Bounds, Limits
@@ -65,6 +67,7 @@ from smartalex.sip.trace import TraceBook
 from smartalex.sip.transport import TransportOptions, Transports
 from smartalex.sip.ua import UserAgent, UserAgentOptions
 from smartalex.store.certificate import CertificateFiles
+from smartalex.store.bans import BanBook
 from smartalex.store.contact import Contact
 from smartalex.store.engine import unreachable
 from smartalex.store.messages import MessageBox
@@ -128,6 +131,7 @@ class SmartAlexService(Service):
             self._build()
             self._listen()
         except SmartAlexError as error:
+            self._guard()
             raise SystemExit(f"smartalex: {error}") from None
 
     def _met(self) -> None:
@@ -158,6 +162,7 @@ class SmartAlexService(Service):
         self._seen.start(SEEN_S, now=False)
         self._prepare().addCallbacks(lambda _: self._open(), self._failed)
 
+        self._bans.start()
     def _build(self) -> None:
         config, state = self.config, self.state
         tenancy = state.known.tenancy()
@@ -227,6 +232,14 @@ class SmartAlexService(Service):
 
     def _registration(self) -> None:
         """PBXs that register to us, and those that we register at."""
+    def _guard(self) -> None:
+        """Who guesses passwords is slowed, then not listened to."""
+        bans = self.admission.guard = Bans(self.trust.known, self.counters, time.time)
+        self.transports.budget.banned = bans.banned
+        self._bans = BanKeeping(bans, BanBook(self.state.repository.engine), self._defer, self.reactor)
+        if self._source is self.state.repository:
+            self._bans.load()
+
         repository, clocks = self.state.repository, Clocks(time.time, time.monotonic)
         keep = partial(self._defer, repository.put_bindings)
         self.bindings = TrunkBindings(self.reactor, self.agent, self.admission, clocks, self.counters, keep)
@@ -529,3 +542,4 @@ class SmartAlexService(Service):
         for name in ("run.json", HEALTH_FILE, REGISTRATIONS_FILE):
             (self.state.folder / name).unlink(missing_ok=True)
         self._pool.stop()
+        await self._bans.stop()

@@ -47,9 +47,8 @@ class DigestAuthenticator:
         trunk_id, known = found or (None, self._nobody)
         right = verify(given, known.get(given.algorithm) or self._nobody[given.algorithm], attempt.method)
         if trunk_id is None or not right:
-            return Verdict(
-                why=f"wrong password for {given.username[:40]}" if found else f"unknown username {given.username[:40]!r}"
-            )
+            why = f"wrong password for {given.username[:40]}" if found else f"unknown username {given.username[:40]!r}"
+            return Verdict(why=why, account=given.username)
         if not speaks_for(given.uri, attempt.uri, self._realm):
             return Verdict(why=f"right password, but for {given.uri[:80]!r} instead of {attempt.uri[:80]!r}")
         if not self._nonces.use(given.nonce, given.nc, attempt.now):

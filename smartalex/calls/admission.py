@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import attrs
 
+from smartalex.calls.bans import Bans
 from smartalex.calls.limits import Full, Limits, Place
-from smartalex.interfaces import AuthAttempt, IAuthenticator
+from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
 from smartalex.tenants.trunk import Trunk
@@ -54,6 +55,7 @@ class Admission:
     authenticator: IAuthenticator
     tenancy: Tenancy
     limits: Limits
+    guard: Bans | None = None
     open: bool = True
     outdated: bool = False  # what we know was not confirmed for too long
     wall: Callable[[], float] = time.time
@@ -66,9 +68,21 @@ class Admission:
     def leave(self, call: Accepted) -> None:
         self.limits.leave(call.place)
 
+    def verdict(self, attempt: AuthAttempt) -> Verdict | Refused:
+        """What the authenticator says, unless this one has guessed too often to be looked at just now."""
+        wait_s = self.guard.wait_s(attempt) if self.guard is not None else 0
+        if wait_s:
+            return Refused(503, "slowed", f"{attempt.source} has guessed passwords; the next is looked at later", None, wait_s)
+        verdict: Verdict = self.authenticator.authenticate(attempt)
+        if self.guard is not None:
+            self.guard.judged(attempt, verdict)
+        return verdict
+
     def identify(self, attempt: AuthAttempt) -> Trunk | Challenged | Refused:
         """Which trunk is asking, and nothing more."""
-        verdict = self.authenticator.authenticate(attempt)
+        verdict = self.verdict(attempt)
+        if isinstance(verdict, Refused):
+            return verdict
         if verdict.challenges:
             return Challenged(tuple(verdict.challenges))
         trunk = self.tenancy.trunks.get(verdict.trunk_id or "")

@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from smartalex.calls.admission import Admission
+from smartalex.calls.admission import Admission, Refused
 from smartalex.errors import RemoteError
 from smartalex.interfaces import AuthAttempt, ICounters
 from smartalex.sip.bindings import Binding
@@ -146,7 +146,9 @@ class TrunkBindings:
             "REGISTER", request.uri, source.host, source.transport, tuple(request.headers.get_all("Authorization")),
             self._clocks.now(),
         )  # fmt: skip
-        verdict = self._admission.authenticator.authenticate(attempt)
+        verdict = self._admission.verdict(attempt)
+        if isinstance(verdict, Refused):
+            raise Refusal(verdict.status, ("Retry-After", str(verdict.retry_after_s)))
         if verdict.challenges:
             raise Refusal(401, *(("WWW-Authenticate", challenge) for challenge in verdict.challenges))
         trunk = self._admission.tenancy.trunks.get(verdict.trunk_id or "")

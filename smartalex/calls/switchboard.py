@@ -137,6 +137,8 @@ class Switchboard:
         call.replace(session, self.address_for(session.peer))
 
     def on_options(self, request: Request) -> int:
+        if self.admission.guard is not None and request.source is not None:
+            self.admission.guard.options(request.source.host)
         return 200 if self.admission.open else 503
 
     def _refuse(self, session: Session, refused: Refused) -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "trunks": "connect a PBX: list, add, change, remove trunks",
     "dids": "the numbers a trunk may call and their agents",
     "extensions": "the directory: whom callers can be transferred to",
+    "bans": "who is not listened to, for guessing passwords",
     "store": "the database: what is in it; copy it to another server",
     "secret": "rotate a trunk's password",
     "providers": "list the installed plugins",

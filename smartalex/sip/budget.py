@@ -91,6 +91,8 @@ class Budget:
     def __init__(self, limits: BudgetLimits | None = None, trusted: Callable[[str], bool] = lambda host: False) -> None:
         limits = limits or BudgetLimits()
         self.trusted = trusted
+        self.banned: Callable[[str], bool] = lambda host: False
+        """Whoever is has no budget at all."""
         self._messages = Buckets(limits.rate, limits.burst, limits.sources)
         self._calls = Buckets(limits.calls, limits.calls_burst, limits.sources)
         self._connections = Places(limits.connections_per_source, limits.connections)

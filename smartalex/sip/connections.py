@@ -189,6 +189,9 @@ class Connections:
     # ------------------------------------------------------------------ what streams report
 
     def joined(self, stream: Stream) -> bool:
+        if stream.dial is None and self._budget.banned(stream.peer.host):
+            self.counters.count("sip.banned", stream.kind)
+            return False
         if self._stopped or (stream.dial is None and not self._has_room(stream.peer.host)):
             self.counters.count("sip.connection_refused", stream.kind)
             return False
@@ -222,6 +225,12 @@ class Connections:
         self.counters.count("sip.wrong_certificate", stream.kind)
         stream.why = f"its certificate is for {', '.join(stream.names) or 'nobody'}, not for {wanted}"
         return False
+
+    def banned(self, stream: Stream) -> bool:
+        found = self._budget.banned(stream.peer.host)
+        if found:
+            self.counters.count("sip.banned", stream.kind)
+        return found
 
     def affordable(self, stream: Stream) -> bool:
         return self._budget.message(stream.peer.host, self.clock.seconds())

@@ -111,6 +111,10 @@ class Owner(Protocol):
         """Its handshakes are done; False when the peer is not who it should be."""
         ...
 
+    def banned(self, stream: Stream) -> bool:
+        """Whether nothing of its source is to be read."""
+        ...
+
     def affordable(self, stream: Stream) -> bool:
         """Whether its source may have one more message looked at."""
         ...
@@ -192,6 +196,9 @@ class Stream(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         if self._closed:
+            return
+        if self.dial is None and self._owner.banned(self):
+            self.abort()
             return
         began, count = not self._framer.empty, 0
         self._stop_waiting_for_pong()  # whatever comes proves as much

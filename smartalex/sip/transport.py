@@ -253,6 +253,9 @@ class Transports:
     def _datagram(self, data: bytes, peer: Peer, bound: Bound) -> None:
         if len(data) <= 4 and not data.strip(b"\r\n\0"):
             return  # a keepalive that wants no answer
+        if self.budget.banned(peer.host):
+            self.counters.count("sip.banned", "udp")
+            return
         if not self.budget.message(peer.host, self.clock.seconds()):
             self.counters.count("sip.over_budget", "udp")
             return

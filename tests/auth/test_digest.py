@@ -99,7 +99,7 @@ class Digest(TestCase):
 
     def test_nor_for_another_method(self) -> None:
         attempt = AuthAttempt("REGISTER", URI, "192.0.2.1", "udp", (self.answer(self.challenges()[0]),), 1000.0)
-        self.assertEqual(self.digest.authenticate(attempt), Verdict(why="wrong password for sa_user"))
+        self.assertEqual(self.digest.authenticate(attempt), Verdict(why="wrong password for sa_user", account="sa_user"))
 
 
 class Counting:

@@ -2,7 +2,7 @@
 
 from unittest import TestCase
 
-from smartalex.calls.trust import MOST, REMEMBERED_S, Trust
+from smartalex.calls.trust import KNOWN_S, MOST, REMEMBERED_S, Trust
 
 
 class Trusting(TestCase):
@@ -21,7 +21,10 @@ class Trusting(TestCase):
         self.now = 2 * REMEMBERED_S - 2
         self.assertTrue(self.trust("192.0.2.2"))
         self.now = 2 * REMEMBERED_S
-        self.assertFalse(self.trust("192.0.2.2"))
+        self.assertEqual((self.trust("192.0.2.2"), self.trust.known("192.0.2.2")), (False, True))
+        self.now = REMEMBERED_S - 1 + KNOWN_S
+        self.assertFalse(self.trust.known("192.0.2.2"))
+        self.assertTrue(self.trust.known("192.0.2.1"))
 
     def test_it_remembers_so_many_and_no_more(self) -> None:
         for n in range(MOST + 1):
