@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from smartalex.interfaces import ISecretStore
 from smartalex.sip.digest import HASHES, Secret, ha1
@@ -31,6 +31,15 @@ def read(vault: ISecretStore, trunk_id: str) -> Mapping[str, str]:
     """HA1 by algorithm, and 'realm'; raises KeyError when none was issued."""
     kept: dict[str, str] = json.loads(vault.get(_name(trunk_id)))
     return kept
+
+
+def read_many(vault: ISecretStore, trunk_ids: Sequence[str]) -> dict[str, Mapping[str, str]]:
+    """As `read`, of as many of them as a vault that can hand out many at once (`get_many`) has."""
+    many = getattr(vault, "get_many", None)
+    if many is None:
+        return {}
+    names = {_name(trunk_id): trunk_id for trunk_id in trunk_ids}
+    return {names[name]: json.loads(kept) for name, kept in many(list(names)).items()}
 
 
 def forget(vault: ISecretStore, trunk_id: str) -> None:

@@ -75,11 +75,15 @@ class Repository:
             trunks = connection.execute(
                 select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.auth != "ip-allowlist")
             ).all()
-        known, anew = {}, changes.get("trunk", set()) if changes is not None else None
-        for trunk_id, username in trunks:
-            before = self._opened.get(trunk_id) if anew is not None and trunk_id not in anew else None
-            found = self._open(trunk_id) if before is None else before
+        anew = changes.get("trunk", set()) if changes is not None else self._opened.keys()
+        opened = {key: found for key, found in self._opened.items() if key not in anew}
+        closed = [trunk_id for trunk_id, _ in trunks if trunk_id not in opened]
+        for start in range(0, len(closed), MANY):
+            opened.update(credentials.read_many(self.vault, closed[start : start + MANY]))
             pause()
+        known = {}
+        for trunk_id, username in trunks:
+            found = opened.get(trunk_id) or self._open(trunk_id)
             if found is not None:
                 known[username] = trunk_id, found
         self._opened, self._opened_at = dict(known.values()), newest
@@ -242,6 +246,9 @@ class Repository:
                 self.log.error("trunk {trunk} has to be given its password again: {error}", trunk=trunk_id, error=error)
         return known
 
+
+MANY = 50
+"""Secrets that are opened without a rest."""
 
 CHANGES_KEPT = 1000
 """Changes that are written down one by one; a platform that missed more reads everything."""

@@ -182,6 +182,10 @@ class Credentials(StoreCase):
                 asked.append(name)
                 return vault.get(name)
 
+            def get_many(self, names: list[str]) -> dict[str, bytes]:
+                asked.extend(names)
+                return vault.get_many(names)  # type: ignore[attr-defined, no-any-return]
+
             def __getattr__(self, name: str) -> object:
                 return getattr(vault, name)
 

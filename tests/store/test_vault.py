@@ -59,6 +59,16 @@ class Keeping(StoreCase):
         with self.assertRaisesRegex(LocalError, "'trunk/acme/digest' cannot be opened"):
             other.get("trunk/acme/digest")
 
+    def test_many_at_once_but_for_those_that_cannot_be_opened(self) -> None:
+        vault = self.repository.vault
+        assert isinstance(vault, Vault)
+        for name in ("a", "b", "c"):
+            vault.put(name, name.encode())
+        with self.repository.engine.begin() as connection:
+            connection.execute(update(schema.secret).where(schema.secret.c.name == "b").values(sealed=b"spoilt"))
+        self.assertEqual(vault.get_many(["a", "b", "c", "d"]), {"a": b"a", "c": b"c"})
+        self.assertEqual(vault.get_many([]), {})
+
     def test_a_secret_moved_to_another_name_does_not_open(self) -> None:
         self.vault.put("mine", SECRET)
         self.vault.put("yours", b"x")
