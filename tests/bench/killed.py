@@ -34,7 +34,7 @@ def one_round(house: House, number: int, calls: int, dice: random.Random) -> dic
     for index in range(calls):
         callers.begin(KINDS[index % len(KINDS)], number * 1000 + index)
         drain([callers], dice.uniform(0, 0.1))
-    change = changing(house, dice.choice((1000, 2000)))
+    change = changing(house, dice.choice((500, 1000)))
     while len(callers.heard_of) < calls:
         drain([callers], 0.05)
     drain([callers], dice.uniform(0, 1.5))
@@ -59,7 +59,7 @@ def sound(house: House) -> bool:
     with database(house) as opened:
         whole = opened.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         limits = opened.execute("SELECT max_calls FROM trunk WHERE name = 'pbx'").fetchall()
-        return whole and limits in ([(1000,)], [(2000,)])
+        return whole and limits in ([(500,)], [(1000,)])
 
 
 def run(house: House, rounds: int, calls: int, seed: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""What a call's records cost: python -m tests.bench.records_cost [CALLS] prints CPU microseconds per call.
+"""What a call's records cost: python -m tests.bench.records_cost [--postgresql] [CALLS] prints CPU microseconds per call.
 
 A call has EVENTS events.  "journal" is what the reactor's thread pays as they happen; "database" is the writer's
-thread, in batches as a call rate of RATE a second makes them; "replay" is a start after everything was left over.
+thread, in batches as a call rate of RATE a second makes them; "replay" is a start after everything was left over.  "look" is
+one look for changes, of which there are two a second.  A server's own work comes on top: "takes" is time, not CPU.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from smartalex.store.journal import Journal, leftovers
 from smartalex.store.repository import Repository
 from smartalex.store.vault import Vault
 from smartalex.store.writer import FLUSH_S
+from tests.store.postgres import postgres
 from tests.store.stores import call
 
 RATE = 50
@@ -45,25 +47,45 @@ def cpu_us(work: Callable[[], object], calls: int) -> float:
     return (time.process_time() - before) * 1e6 / calls
 
 
-def main(calls: int) -> None:
+def took_ms(work: Callable[[], object], times: int) -> float:
+    before = time.monotonic()
+    work()
+    return (time.monotonic() - before) * 1e3 / times
+
+
+def measure(folder: Path, url: str, calls: int) -> None:
+    (folder / "journal").mkdir()
+    engine = open_engine(url)
+    upgrade(engine)
+    repository = Repository(engine, Vault(engine, bytes(32)))
+    events = [event for number in range(calls) for event in story(number)]
+    journal = Journal(folder / "journal")
+    journal.start()
+    batch = max(1, round(RATE * FLUSH_S)) * EVENTS
+    batches = [events[start : start + batch] for start in range(0, len(events), batch)]
+    print(f"{engine.dialect.name}: {calls} calls of {EVENTS} events, {batch} events a transaction")
+    print(f"journal   {cpu_us(lambda: [journal.record(event) for event in events], calls):8.0f} us CPU per call")
+    began = time.monotonic()
+    print(f"database  {cpu_us(lambda: [repository.records.apply(each) for each in batches], calls):8.0f} us CPU per call")
+    print(f"takes     {(time.monotonic() - began) * 1e3 / len(batches):8.1f} ms a transaction")
+    left: list[CallEvent] = []
+    print(f"replay    {cpu_us(lambda: left.extend(leftovers(folder / 'journal')), calls):8.0f} us CPU per call (reading)")
+    print(f"          {cpu_us(lambda: repository.records.apply(left), calls):8.0f} us CPU per call (nothing is new)")
+    looks = range(1000)
+    print(f"look      {cpu_us(lambda: [repository.revision() for _ in looks], len(looks)):8.0f} us CPU")
+    print(f"takes     {took_ms(lambda: [repository.revision() for _ in looks], len(looks)):8.2f} ms")
+    engine.dispose()
+
+
+def main(calls: int, *, postgresql: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="smartalex-bench-") as name:
-        folder = Path(name)
-        (folder / "journal").mkdir()
-        engine = open_engine(f"sqlite:///{folder / 'bench.db'}")
-        upgrade(engine)
-        repository = Repository(engine, Vault(engine, bytes(32)))
-        events = [event for number in range(calls) for event in story(number)]
-        journal = Journal(folder / "journal")
-        journal.start()
-        batch = max(1, round(RATE * FLUSH_S)) * EVENTS
-        batches = [events[start : start + batch] for start in range(0, len(events), batch)]
-        print(f"{calls} calls of {EVENTS} events, {batch} events a transaction")
-        print(f"journal   {cpu_us(lambda: [journal.record(event) for event in events], calls):8.0f} us CPU per call")
-        print(f"database  {cpu_us(lambda: [repository.records.apply(each) for each in batches], calls):8.0f} us CPU per call")
-        left: list[CallEvent] = []
-        print(f"replay    {cpu_us(lambda: left.extend(leftovers(folder / 'journal')), calls):8.0f} us CPU per call (reading)")
-        print(f"          {cpu_us(lambda: repository.records.apply(left), calls):8.0f} us CPU per call (nothing is new)")
+        url = f"sqlite:///{Path(name) / 'bench.db'}"
+        if postgresql:
+            server = postgres()
+            url = server.url(server.new_database())
+        measure(Path(name), url, calls)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
+    main(*(numbers or [1000]), postgresql="--postgresql" in sys.argv)
