@@ -66,8 +66,8 @@ from smartalex.sip.tls import TlsClient
 from smartalex.sip.trace import TraceBook
 from smartalex.sip.transport import TransportOptions, Transports
 from smartalex.sip.ua import UserAgent, UserAgentOptions
-from smartalex.store.certificate import CertificateFiles
 from smartalex.store.bans import BanBook
+from smartalex.store.certificate import CertificateFiles
 from smartalex.store.contact import Contact
 from smartalex.store.engine import unreachable
 from smartalex.store.messages import MessageBox
@@ -129,9 +129,9 @@ class SmartAlexService(Service):
             )
             self._met()
             self._build()
+            self._guard()
             self._listen()
         except SmartAlexError as error:
-            self._guard()
             raise SystemExit(f"smartalex: {error}") from None
 
     def _met(self) -> None:
@@ -160,9 +160,9 @@ class SmartAlexService(Service):
         self.bindings.start()
         self._reload.start(RELOAD_S, now=False)
         self._seen.start(SEEN_S, now=False)
+        self._bans.start()
         self._prepare().addCallbacks(lambda _: self._open(), self._failed)
 
-        self._bans.start()
     def _build(self) -> None:
         config, state = self.config, self.state
         tenancy = state.known.tenancy()
@@ -230,8 +230,6 @@ class SmartAlexService(Service):
         given = self.config.limits
         return Limits(Bounds(given.max_calls, given.outbound_share, given.trunk_calls_per_second, given.retry_after_s))
 
-    def _registration(self) -> None:
-        """PBXs that register to us, and those that we register at."""
     def _guard(self) -> None:
         """Who guesses passwords is slowed, then not listened to."""
         bans = self.admission.guard = Bans(self.trust.known, self.counters, time.time)
@@ -240,6 +238,8 @@ class SmartAlexService(Service):
         if self._source is self.state.repository:
             self._bans.load()
 
+    def _registration(self) -> None:
+        """PBXs that register to us, and those that we register at."""
         repository, clocks = self.state.repository, Clocks(time.time, time.monotonic)
         keep = partial(self._defer, repository.put_bindings)
         self.bindings = TrunkBindings(self.reactor, self.agent, self.admission, clocks, self.counters, keep)
@@ -455,7 +455,7 @@ class SmartAlexService(Service):
             "journal_bytes": self.state.journal.size, "store_down": int(self.contact.down),
             "media_late_ticks": self.plane.late_ticks,
             "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.bindings.gauges(),
-            **self.registrations.gauges(),
+            **self.registrations.gauges(), "bans": sum(1 for _ in self.admission.guard or ()),
         }  # fmt: skip
 
     def _defer(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -537,9 +537,9 @@ class SmartAlexService(Service):
         if not self.contact.down:
             await self._defer(self.state.presence.end).addErrback(lambda failure: None)
         await self.bindings.stop()
+        await self._bans.stop()
         self.timers.stop()
         await DeferredList([d for d in (*self.transports.stop(), self._http.stopListening()) if d is not None])
         for name in ("run.json", HEALTH_FILE, REGISTRATIONS_FILE):
             (self.state.folder / name).unlink(missing_ok=True)
         self._pool.stop()
-        await self._bans.stop()
