@@ -1,7 +1,8 @@
-"""PostgreSQL goes away under a whole platform: calls go on, new ones are let in, and no record is lost."""
+"""Whole platforms on PostgreSQL: it goes away and calls go on; several of them share it."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from unittest import TestCase
@@ -16,8 +17,7 @@ from tests.interop.platform import Platform, smartalex
 from tests.store.postgres import Postgres
 
 
-@pytest.mark.slow
-class Outages(TestCase):
+class OnOneServer(TestCase):
     """A server of their own."""
 
     server: Postgres
@@ -27,18 +27,6 @@ class Outages(TestCase):
         cls.server = Postgres()
         cls.addClassCleanup(cls.server.remove)
         cls.server.start()
-
-    def survives(self, how: str, seconds: float) -> None:
-        found = run(self.server, how, seconds, rate=5.0, around_s=2.0)
-        self.assertEqual([found[name] for name in ("not_up", "unfinished", "missing", "twice")], [0, 0, 0, 0], found)
-        self.assertEqual((found["dispositions"], found["most"]["store_down"]), ({"completed": found["begun"]}, 1), found)
-        self.assertIn("the database cannot be reached", found["calls_said"])
-
-    def test_a_server_that_is_stopped(self) -> None:
-        self.survives("stop", 5.0)
-
-    def test_a_server_that_says_nothing(self) -> None:
-        self.survives("freeze", 15.0)
 
     def call(self, platform: Platform, *, hang_up: bool = True) -> str:
         """The fate of one call."""
@@ -51,9 +39,24 @@ class Outages(TestCase):
         return str(*callers.fates)
 
     def rows(self, database: str) -> Counter[object]:
+        """Calls by what became of them."""
         with self.server.connect(database) as connection:
-            found = connection.execute("SELECT disposition FROM call WHERE ended_at IS NOT NULL").fetchall()
-        return Counter(fate for [fate] in found)
+            return Counter(fate for [fate] in connection.execute("SELECT disposition FROM call").fetchall())
+
+
+@pytest.mark.slow
+class Outages(OnOneServer):
+    def survives(self, how: str, seconds: float) -> None:
+        found = run(self.server, how, seconds, rate=5.0, around_s=2.0)
+        self.assertEqual([found[name] for name in ("not_up", "unfinished", "missing", "twice")], [0, 0, 0, 0], found)
+        self.assertEqual((found["dispositions"], found["most"]["store_down"]), ({"completed": found["begun"]}, 1), found)
+        self.assertIn("the database cannot be reached", found["calls_said"])
+
+    def test_a_server_that_is_stopped(self) -> None:
+        self.survives("stop", 5.0)
+
+    def test_a_server_that_says_nothing(self) -> None:
+        self.survives("freeze", 15.0)
 
     def test_a_start_without_it_and_a_kill_in_between(self) -> None:
         database = self.server.new_database()
@@ -76,8 +79,7 @@ class Outages(TestCase):
         platform.kill()
         self.server.start()
         platform.start()
-        until(lambda: self.rows(database).total() == 3, lambda: str(self.rows(database)))
-        self.assertEqual(self.rows(database), {"completed": 2, "interrupted": 1})
+        until(lambda: self.rows(database) == {"completed": 2, "interrupted": 1}, lambda: str(self.rows(database)))
         self.assertEqual(platform.metrics()["smartalex_store_down"], 0)
         self.assertEqual(platform.stop(), 0)
 
@@ -100,3 +102,32 @@ class Outages(TestCase):
         until(lambda: self.rows(database)["refused"] or time.sleep(0.2), lambda: str(self.rows(database)))
         done = smartalex("calls", "--refused", "--state", str(platform.state), *config(platform))
         self.assertIn("503", done.stdout)
+
+
+@pytest.mark.slow
+class Nodes(OnOneServer):
+    def node(self, database: str, like: Platform | None = None) -> Platform:
+        platform = on_server(self.server, database)
+        self.addCleanup(platform.remove)
+        if like is not None:
+            platform.state.mkdir()
+            shutil.copy(like.state / "vault.key", platform.state)
+        return platform.start()
+
+    def test_each_sees_what_the_others_change_and_marks_its_own_calls_only(self) -> None:
+        database = self.server.new_database()
+        first = self.node(database)
+        let_in(first)
+        self.call(first, hang_up=False)
+        until(lambda: self.rows(database) == {"": 1})
+        second = self.node(database, first)
+        self.assertEqual(self.call(second), "held 200")
+        until(lambda: self.rows(database) == {"": 1, "completed": 1}, lambda: str(self.rows(database)))
+        first.command("trunks", "set", "pbx", "--suspend", *config(first))
+        until(lambda: self.call(second) == "held 403")
+        first.kill()
+        before = self.rows(database)
+        self.assertEqual((before[""], before["interrupted"]), (1, 0))
+        first.start()
+        after = self.rows(database)
+        self.assertEqual((after[""], after["interrupted"]), (0, 1))

@@ -24,6 +24,7 @@ from smartalex.interfaces import CallEvent, IRecordSink
 from smartalex.store import schema
 from smartalex.store.journal import Journal, leftovers
 from smartalex.store.presence import Presence
+from smartalex.store.records import BESIDE
 from smartalex.store.writer import FLUSH_S, REFUSED, JournalWriter
 from tests.store.stores import StoreCase, at_once, call, on_both
 
@@ -174,6 +175,13 @@ class Replay(JournalCase):
         self.repository.records.apply(left)
         self.start()
         self.assertEqual((self.repository.records.calls(), self.events()), before)
+
+    def test_messages_wait_as_records_do(self) -> None:
+        row = {"id": "A", "call": "A", "at": 1.5, "caller": "+1", "for_id": "", "for_name": "", "duration_ms": 9, "path": "/a"}
+        self.record(self.start(), [*call("A"), CallEvent("A", BESIDE, 1.5, "message", row)])
+        for _ in range(2):
+            self.start()
+            self.assertEqual((self.repository.records.messages(), self.events()), ([row], 3))
 
     def test_an_interrupted_call_stays_so(self) -> None:
         self.record(self.start(), call("A", end=False))
