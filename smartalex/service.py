@@ -53,6 +53,7 @@ from smartalex.interfaces import AuthAttempt, IAuthenticator, IVoiceDetector
 from smartalex.media.recording import Recorder
 from smartalex.media.seams import audio_filters, recording_sink, voice_detectors
 from smartalex.media.tone import beep
+from smartalex.rtp import compiled
 from smartalex.rtp.dtls import Identity
 from smartalex.rtp.plane import MediaPlane, PlaneOptions
 from smartalex.sip.budget import BudgetLimits
@@ -117,6 +118,7 @@ class SmartAlexService(Service):
         self._untidy_s = 0.0
         self._http: Any = None
         self._complaint = ""
+        self._media_path = compiled.state()
 
     # ------------------------------------------------------------------ starting
 
@@ -339,6 +341,9 @@ class SmartAlexService(Service):
             self.health.start(self.config.sip.options_interval_s)
         self._register()
         self._announce(ready)
+        if self._media_path == compiled.STALE:
+            self.log.warn("the media path was compiled from another source than is there: make compiled, or make clean")
+        self.log.info("media path: {path}", path=self._media_path)
         self.log.info(
             "taking calls on {host}, SIP {sip}, TLS {tls}", host=ready["host"], sip=ready["sip_port"], tls=ready["tls_port"]
         )
@@ -455,7 +460,8 @@ class SmartAlexService(Service):
             "journal_bytes": self.state.journal.size, "store_down": int(self.contact.down),
             "media_late_ticks": self.plane.late_ticks,
             "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.bindings.gauges(),
-            **self.registrations.gauges(), "bans": sum(1 for _ in self.admission.guard or ()),
+            **self.registrations.gauges(), "build_info": {f"media_{self._media_path}": 1},
+            "bans": sum(1 for _ in self.admission.guard or ()),
         }  # fmt: skip
 
     def _defer(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
