@@ -15,6 +15,7 @@ from smartalex.cli.state import (
     columns,
     confirmed,
     json_option,
+    of_workspace,
     opened,
     settle,
     show_json,
@@ -61,8 +62,9 @@ workspace_option = click.option("--workspace", metavar="NAME", help="Whose agent
 @click.group(invoke_without_command=True)
 @state_options
 @json_option
+@of_workspace
 @click.pass_context
-def command(context: click.Context, /, state: str | None, config: str | None, *, as_json: bool) -> None:
+def command(context: click.Context, /, state: str | None, config: str | None, *, workspace: str | None, as_json: bool) -> None:
     """List the agents, or add, change, show and remove one.
 
     \b
@@ -70,20 +72,22 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
       smartalex dids add +27215550101 --trunk office --agent Bea
     """
     if context.invoked_subcommand is None:
-        show_all(state, config, as_json)
+        show_all(state, config, workspace, as_json)
 
 
 @command.command("list")
+@of_workspace
 @state_options
 @json_option
-def listing(state: str | None, config: str | None, *, as_json: bool) -> None:
+def listing(state: str | None, config: str | None, *, workspace: str | None, as_json: bool) -> None:
     """List the agents, as the command alone does."""
-    show_all(state, config, as_json)
+    show_all(state, config, workspace, as_json)
 
 
-def show_all(state: str | None, config: str | None, as_json: bool) -> None:
+def show_all(state: str | None, config: str | None, workspace: str | None, as_json: bool) -> None:
     tenancy = opened(state, config).repository.tenancy()
-    rows = [described(agent, tenancy) for agent in tenancy.agents.values()]
+    owners = {workspace_of(tenancy, workspace).id} if workspace else set(tenancy.workspaces)
+    rows = [described(agent, tenancy) for agent in tenancy.agents.values() if agent.workspace_id in owners]
     if as_json:
         for row in rows:
             show_json(row)

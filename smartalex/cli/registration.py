@@ -130,9 +130,9 @@ def _password(register: str | None) -> str:
 # ---------------------------------------------------------------------- shown
 
 
-def contacts(bindings: Iterable[Mapping[str, Any]], trunk_id: str, now: float) -> list[dict[str, Any]]:
-    """Where this trunk's PBX has registered from, as --json shows it."""
-    alive = [row for row in bindings if row["trunk"] == trunk_id and row["expires_at"] > now]
+def contacts(bindings: Iterable[Mapping[str, Any]], now: float) -> list[dict[str, Any]]:
+    """Where a trunk's PBX has registered from, as --json shows it; `bindings` are the trunk's."""
+    alive = [row for row in bindings if row["expires_at"] > now]
     return [
         {
             "contact": str(NameAddr.parse(row["contact"]).uri),

@@ -32,6 +32,11 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")(command)
 
 
+def of_workspace(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --workspace to a list."""
+    return click.option("--workspace", metavar="NAME", help="Of this workspace only.")(command)
+
+
 def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --yes, for what `confirmed` asks."""
     return click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")(command)

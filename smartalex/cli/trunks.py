@@ -18,6 +18,7 @@ from smartalex.cli.state import (
     columns,
     confirmed,
     json_option,
+    of_workspace,
     opened,
     settings,
     settle,
@@ -41,8 +42,9 @@ from smartalex.tenants.workspace import Tenancy
 @click.group(invoke_without_command=True)
 @state_options
 @json_option
+@of_workspace
 @click.pass_context
-def command(context: click.Context, /, state: str | None, config: str | None, *, as_json: bool) -> None:
+def command(context: click.Context, /, state: str | None, config: str | None, *, workspace: str | None, as_json: bool) -> None:
     """List the trunks, or add, change and remove one.
 
     A trunk is your PBX or carrier as the platform knows it: by digest credentials, by its addresses, or both.
@@ -53,31 +55,40 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
       smartalex dids add +27215550100 --trunk office --agent alex
     """
     if context.invoked_subcommand is None:
-        show_all(state, config, as_json)
+        show_all(state, config, workspace, as_json)
 
 
 @command.command("list")
+@of_workspace
 @state_options
 @json_option
-def listing(state: str | None, config: str | None, *, as_json: bool) -> None:
+def listing(state: str | None, config: str | None, *, workspace: str | None, as_json: bool) -> None:
     """List the trunks, as the command alone does."""
-    show_all(state, config, as_json)
+    show_all(state, config, workspace, as_json)
 
 
-def show_all(state: str | None, config: str | None, as_json: bool) -> None:
+def show_all(state: str | None, config: str | None, workspace: str | None, as_json: bool) -> None:
     here = opened(state, config)
     tenancy, seen = here.repository.tenancy(), _seen(here)
-    rows = [described(trunk, tenancy, seen(trunk)) for trunk in tenancy.trunks.values()]
+    owners = {workspace_of(tenancy, workspace).id} if workspace else set(tenancy.workspaces)
+    rows = [described(trunk, tenancy, seen(trunk)) for trunk in tenancy.trunks.values() if trunk.workspace_id in owners]
     if as_json:
         for row in rows:
             show_json(row)
     elif not rows:
         click.echo("no trunks yet; make one with: smartalex trunks add NAME")
     else:
-        for line in columns([HEAD, *(_cells(row) for row in rows)]):
+        several = len(owners) > 1
+        for line in columns(
+            [_with("WORKSPACE", HEAD, several), *(_with(row["workspace"], _cells(row), several) for row in rows)]
+        ):
             click.echo(line)
         for name in sorted(here.repository.records.keys_in_clear() & {row["trunk"] for row in rows}):
             click.echo(f"! {name}: the SRTP keys of its calls went over UDP or TCP, where they can be read; let it call over TLS")
+
+
+def _with(workspace: str, cells: tuple[str, ...], several: bool) -> tuple[str, ...]:
+    return (*cells[:1], workspace, *cells[1:]) if several else cells
 
 
 HEAD = ("TRUNK", "STATE", "CALLS", "KNOWN BY", "USERNAME", "FROM", "PBX DOMAIN", "PBX", "REGISTERED", "DIDS")
@@ -96,21 +107,25 @@ class Seen:
 def _seen(here: State) -> Callable[[Trunk], Seen]:
     now, known, registered = time.time(), health(here.folder), registrations(here.folder)
     busy = here.repository.records.in_progress() if running(here.folder) else {}
-    bindings = here.repository.bindings()
+    bindings: dict[str, list[dict[str, Any]]] = {}
+    for row in here.repository.bindings():
+        bindings.setdefault(row["trunk"], []).append(row)
     return lambda trunk: Seen(
         busy.get(trunk.name, 0),
         known.get(trunk.name),
         registered.get(trunk.name),
-        registration.contacts(bindings, trunk.id, now),
+        registration.contacts(bindings.get(trunk.id, ()), now),
     )
 
 
 def described(trunk: Trunk, tenancy: Tenancy, seen: Seen | None = None) -> dict[str, Any]:
     """A trunk as --json shows it."""
     row = attrs.asdict(trunk, filter=attrs.filters.exclude("id", "workspace_id", "name", "active"))
+    row["pbx_type"] = row.pop("pbx")
     numbers = [did.number for did in tenancy.routes_of(trunk.id)]
     state = "active" if trunk.active else "suspended"
-    return {"trunk": trunk.name, "state": state, **row, **attrs.asdict(seen or Seen()), "dids": numbers}
+    owner = tenancy.workspaces[trunk.workspace_id].name
+    return {"trunk": trunk.name, "workspace": owner, "state": state, **row, **attrs.asdict(seen or Seen()), "dids": numbers}
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -124,8 +139,16 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["pbx_domain"] or "(its address)",
         _heard(row["pbx"]),
         registration.state(row, time.time()),
-        " ".join(row["dids"]) or "none",
+        _few(row["dids"]),
     )
+
+
+def _few(numbers: list[str]) -> str:
+    more = f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
+    return (" ".join(numbers[:SHOWN]) or "none") + more
+
+
+SHOWN = 6
 
 
 def _heard(pbx: dict[str, Any] | None) -> str:

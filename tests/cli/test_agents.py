@@ -108,6 +108,10 @@ class Workspaces(Commands):
         self.output("did", "add", "1", "--trunk", "office", "--agent", "alex")
         self.assertEqual(self.opened().repository.tenancy().routes_of("office").find("1").agent_id, "alex-2")  # type: ignore
         self.assertIn("did you mean", self.error("did", "add", "2", "--trunk", "office", "--agent", "alexa"))
+        self.assertEqual([row["agent"] for row in self.lines("agent", "list", "--workspace", "second ltd")], ["Alex"])
+        self.assertEqual([row["trunk"] for row in self.lines("trunk", "list", "--workspace", "second ltd")], ["office"])
+        self.assertRegex(self.output("trunk", "list"), "TRUNK +WORKSPACE +STATE.*\nacme +Acme +active.*\noffice +Second Ltd")
+        self.assertNotIn("WORKSPACE", self.output("trunks", "--workspace", "acme"))
 
     def test_removed_with_everything_in_it(self) -> None:
         before = self.lines("trunk"), self.lines("agent"), self.lines("workspace")

@@ -184,6 +184,8 @@ class Kinds(Commands):
         trunk = self.opened().repository.trunk_named("office")
         assert trunk is not None
         self.assertEqual((trunk.pbx, trunk.codecs, trunk.transports), ("3cx", ("PCMU", "PCMA"), ("udp",)))
+        row = next(row for row in self.lines("trunk", "list") if row["trunk"] == "office")
+        self.assertEqual((row["pbx_type"], row["pbx"], row["workspace"]), ("3cx", None, "Acme"))
 
     def test_setup_speaks_of_the_trunks_first_number(self) -> None:
         self.output("trunk", "set", "acme", "--pbx", "freepbx")
