@@ -87,9 +87,11 @@ class Callers:
 
     def _heard(self, text: str) -> None:
         line, _, rest = text.partition("\r\n")
+        if not line.startswith("SIP/2.0"):
+            return
         headers = dict(row.partition(": ")[::2] for row in rest.partition("\r\n\r\n")[0].split("\r\n"))
         call, status, method = headers["Call-ID"], int(line.split()[1]), headers["CSeq"].split()[1]
-        if not line.startswith("SIP/2.0") or call not in self._open:
+        if call not in self._open:
             return
         self.heard_of.add(call)
         if method == "INVITE" and status == 180 and self._open[call] == "cancelled":
