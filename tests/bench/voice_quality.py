@@ -160,7 +160,7 @@ def plot(points: dict[str, list[Point]], file: str) -> None:
     import matplotlib  # noqa: PLC0415
 
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "voice_quality"
+    matplotlib.rcParams.update({"svg.hashsalt": "voice_quality", "svg.fonttype": "none"})
     from matplotlib import pyplot  # noqa: PLC0415
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
