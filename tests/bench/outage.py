@@ -72,7 +72,9 @@ def run(server: Postgres, how: str, seconds: float, rate: float, around_s: float
 
 def on_server(server: Postgres, database: str, more: str = "") -> Platform:
     """One that keeps everything there; `more` belongs to the section [store]."""
-    return Platform("20000-40000", f'[store]\nurl = "{server.url(database)}"\n{more}[rtp]\nquarantine_s = 1.0\nmedia_timeout_s = 0.0\n')
+    return Platform(
+        "20000-40000", f'[store]\nurl = "{server.url(database)}"\n{more}[rtp]\nquarantine_s = 1.0\nmedia_timeout_s = 0.0\n'
+    )
 
 
 def let_in(platform: Platform) -> None:
