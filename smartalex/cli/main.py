@@ -21,6 +21,7 @@ COMMANDS = {
     "dids": "the numbers a trunk may call and their agents",
     "extensions": "the directory: whom callers can be transferred to",
     "bans": "who is not listened to, for guessing passwords",
+    "audit": "who changed what, and when",
     "store": "the database: what is in it; copy it to another server",
     "secret": "rotate a trunk's password",
     "providers": "list the installed plugins",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import getpass
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +16,7 @@ from click.core import ParameterSource
 
 from smartalex.config import Config, load
 from smartalex.errors import SmartAlexError
+from smartalex.store.audit import Author
 from smartalex.store.state import State, open_state, running
 from smartalex.tenants.workspace import Tenancy, Workspace
 
@@ -63,9 +66,22 @@ def settings(state: str | None, config: str | None) -> Config:
 def opened(state: str | None, config: str | None) -> State:
     """The state for a command that does not serve; ends the command with a sentence when there is none."""
     try:
-        return open_state(settings(state, config), serve=False)
+        here = open_state(settings(state, config), serve=False)
     except SmartAlexError as error:
         raise click.ClickException(str(error)) from None
+    context = click.get_current_context(silent=True)
+    here.repository.author = Author(login(), " ".join(context.command_path.split()[1:]) if context else "")
+    return here
+
+
+def login() -> str:
+    """Who is at the keyboard, through sudo too."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    behind = os.environ.get("SUDO_USER", "")
+    return f"{behind} as {user}" if behind and behind != user else user
 
 
 def _chosen(name: str, own: str | None) -> str | None:

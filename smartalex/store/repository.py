@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -13,7 +14,7 @@ from twisted.logger import Logger
 from smartalex.errors import LocalError
 from smartalex.interfaces import ISecretStore
 from smartalex.sip.digest import Secret
-from smartalex.store import credentials, schema, tenancy
+from smartalex.store import audit, credentials, schema, tenancy
 from smartalex.store.engine import transaction
 from smartalex.store.records import Records, storable
 from smartalex.store.tenancy import Pause, at_once
@@ -31,6 +32,7 @@ class Repository:
         self.engine = engine
         self.vault = vault
         self.records = Records(engine)
+        self.author = audit.Author()
         self._opened: dict[str, Mapping[str, str]] = {}
         self._opened_at: int | None = None
 
@@ -59,6 +61,19 @@ class Repository:
         now = tenancy.revision(connection)
         connection.execute(insert(written).values(revision=now, kind=kind, key=key))
         connection.execute(delete(written).where(written.c.revision <= now - CHANGES_KEPT))
+
+    @contextmanager
+    def change(self, kind: str, key: str, action: str = "", name: str = "", scope: str = "") -> Iterator[Connection]:
+        """A transaction in which something of what tenants own is changed; who did what is written down (`store.audit`).
+
+        `action` is what was done where no row tells, to what is called `name`; `scope` is one of `audit.SCOPES`, `kind` by default.
+        """
+        with transaction(self.engine) as connection:
+            self.changed(connection, kind, key)
+            before = audit.rows(connection, scope or kind, key)
+            yield connection
+            lines = [*audit.differences(before, audit.rows(connection, scope or kind, key))]
+            audit.write(connection, self.author, [*lines, (kind, name, action, {})] if action else lines)
 
     def tenancy(self, known: Tenancy | None = None, pause: Pause = at_once) -> Tenancy:
         """The newest picture; with the one that is `known`, only what has changed since is read."""
@@ -103,16 +118,14 @@ class Repository:
 
     def rotate(self, trunk: Trunk, realm: str) -> str:
         """A new password for this trunk; the old one stops working when the service notices."""
-        with transaction(self.engine) as connection:
-            self.changed(connection, "trunk", trunk.id)
+        with self.change("trunk", trunk.id, "rotated the password", trunk.name):
             return credentials.issue(self.vault, trunk.id, trunk.username, realm)
 
     # ------------------------------------------------------------------ administration
 
     def add_trunk(self, trunk: Trunk, realm: str, register_password: str | None = None) -> str | None:
         """Its password, or None for a trunk known by address alone; `register_password` is the one for `trunk.register`."""
-        with transaction(self.engine) as connection:
-            self.changed(connection, "trunk", trunk.id)
+        with self.change("trunk", trunk.id) as connection:
             self._put_register_password(trunk, register_password)
             password = self._issued(trunk, realm) if trunk.digest else None
             connection.execute(insert(schema.trunk).values(**_row(trunk)))
@@ -123,8 +136,7 @@ class Repository:
 
         `register_password` is the one for `new.register`: None leaves it as it is, "" forgets it.
         """
-        with transaction(self.engine) as connection:
-            self.changed(connection, "trunk", old.id)
+        with self.change("trunk", old.id) as connection:
             self._put_register_password(new, register_password)
             password = self._issued(new, realm) if new.digest and (not old.digest or new.username != old.username) else None
             connection.execute(update(schema.trunk).where(schema.trunk.c.id == old.id).values(**_row(new)))
@@ -134,8 +146,7 @@ class Repository:
 
     def remove_trunk(self, trunk: Trunk) -> None:
         """With its DIDs, its bindings and its secrets; records of its calls stay."""
-        with transaction(self.engine) as connection:
-            self.changed(connection, "trunk", trunk.id)
+        with self.change("trunk", trunk.id) as connection:
             connection.execute(delete(schema.did).where(schema.did.c.trunk == trunk.id))
             connection.execute(delete(schema.binding).where(schema.binding.c.trunk == trunk.id))
             connection.execute(delete(schema.trunk).where(schema.trunk.c.id == trunk.id))
@@ -144,21 +155,18 @@ class Repository:
 
     def put_did(self, did: Did) -> None:
         """New, or leading to another agent from now on."""
-        with self.engine.begin() as connection:
-            self.changed(connection, "dids", did.trunk_id)
+        with self.change("dids", did.trunk_id) as connection:
             connection.execute(delete(schema.did).where(_same_did(did)))
             connection.execute(insert(schema.did).values(**_did_row(did)))
 
     def remove_did(self, did: Did) -> None:
-        with self.engine.begin() as connection:
-            self.changed(connection, "dids", did.trunk_id)
+        with self.change("dids", did.trunk_id) as connection:
             connection.execute(delete(schema.did).where(_same_did(did)))
 
     def put_directory(self, workspace_id: str, directory: Directory) -> None:
         """Replace the whole directory of a workspace, all or nothing."""
         rows = [{**attrs.asdict(e), "workspace": workspace_id, "aliases": list(e.aliases)} for e in directory.extensions]
-        with self.engine.begin() as connection:
-            self.changed(connection, "directory", workspace_id)
+        with self.change("directory", workspace_id) as connection:
             connection.execute(delete(schema.extension).where(schema.extension.c.workspace == workspace_id))
             if rows:
                 connection.execute(insert(schema.extension), rows)
@@ -175,8 +183,7 @@ class Repository:
     def remove_workspace(self, workspace_id: str) -> None:
         """With its trunks and their secrets, DIDs, agents and directory; records of its calls stay."""
         trunk, agent = schema.trunk, schema.agent
-        with self.engine.begin() as connection:
-            self.changed(connection, "workspace", workspace_id)
+        with self.change("workspace", workspace_id, scope="tenant") as connection:
             mine = connection.execute(select(trunk.c.id).where(trunk.c.workspace == workspace_id)).scalars().all()
             agents = connection.execute(select(agent.c.id).where(agent.c.workspace == workspace_id)).scalars().all()
             for kind, key in (*(("trunk", key) for key in mine), *(("agent", key) for key in agents)):
@@ -197,13 +204,11 @@ class Repository:
 
     def remove_agent(self, agent_id: str) -> None:
         """Raises IntegrityError while a DID leads there."""
-        with self.engine.begin() as connection:
-            self.changed(connection, "agent", agent_id)
+        with self.change("agent", agent_id) as connection:
             connection.execute(delete(schema.agent).where(schema.agent.c.id == agent_id))
 
     def _put(self, table: Table, row: dict[str, Any], kind: str) -> None:
-        with self.engine.begin() as connection:
-            self.changed(connection, kind, row["id"])
+        with self.change(kind, row["id"]) as connection:
             if not connection.execute(update(table).where(table.c.id == row["id"]).values(**row)).rowcount:
                 connection.execute(insert(table).values(**row))
 

@@ -107,6 +107,14 @@ tenant_change = Table(
     Column("key", String, nullable=False),
 )  # fmt: skip
 
+audit = Table(
+    "audit", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    *(Column(name, String, nullable=False) for name in ("who", "via", "kind", "name", "action")),
+    Column("data", JSON, nullable=False),
+)  # fmt: skip
+
 secret = Table("secret", metadata, Column("name", String, primary_key=True), Column("sealed", LargeBinary, nullable=False))
 
 call = Table(

@@ -58,4 +58,11 @@ def upgrade() -> None:
         *(sa.Column(name, sa.Float(), nullable=False) for name in ("since", "until")),
         sa.Column("level", sa.Integer(), nullable=False),
     )
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("at", sa.Float(), nullable=False),
+        *(sa.Column(name, sa.String(), nullable=False) for name in ("who", "via", "kind", "name", "action")),
+        sa.Column("data", sa.JSON(), nullable=False),
+    )
     op.execute(agent.update().where(agent.c.max_duration_s == 300).values(max_duration_s=0))
