@@ -40,14 +40,14 @@ class Rests:
     For one thread, which need not be the one that makes it: counting begins with the first call.
     """
 
-    def __init__(self, bite_s: float = 0.0005, times: float = 4.0) -> None:
-        self._bite_s, self._times = bite_s, times
+    def __init__(self, bite_s: float = 0.0005, times: float = 4.0, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._bite_s, self._times, self._sleep = bite_s, times, sleep
         self._since: float | None = None
 
     def __call__(self) -> None:
         used = 0.0 if self._since is None else time.thread_time() - self._since
         if used >= self._bite_s:
-            time.sleep(min(used * self._times, 0.1))
+            self._sleep(min(used * self._times, 0.1))
         if self._since is None or used >= self._bite_s:
             self._since = time.thread_time()
 

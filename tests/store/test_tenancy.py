@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Thread
 from unittest import TestCase
-from unittest.mock import patch
 
 import attrs
 from hypothesis import given, settings
@@ -228,10 +227,9 @@ class Resting(TestCase):
     def test_in_whichever_thread_it_is_called(self) -> None:
         """A thread's clock says nothing in another."""
         slept: list[float] = []
-        rests = Rests(0.0, 2.0)
-        with patch("smartalex.store.tenancy.time.sleep", slept.append):
-            thread = Thread(target=lambda: [rests() for _ in range(5)])
-            thread.start()
-            thread.join()
+        rests = Rests(0.0, 2.0, slept.append)
+        thread = Thread(target=lambda: [rests() for _ in range(5)])
+        thread.start()
+        thread.join()
         self.assertEqual(len(slept), 5)
         self.assertTrue(all(0 <= seconds <= 0.1 for seconds in slept))
