@@ -42,13 +42,13 @@ class JitterBuffer:
 
     `pending` is how much what is heard should become longer (or shorter, below 0), `urgent` whether that cannot wait for a pause.
     `late` packets came after their turn and are lost, `waits` is how often playing waited for one that came, `missing` how many
-    gaps were passed, `pauses` how often the sender had sent nothing, and `paused` that it did so before the packet that is next.
+    gaps were passed, `pauses` how often the sender had sent nothing.
     """
 
     __slots__ = (
         "_behind", "_checked", "_content", "_count", "_counted", "_fresh", "_holes", "_jitter", "_length", "_lossy", "_low",
-        "_lows", "_newest", "_next", "_odd", "_packets", "_sequence", "_settle_at", "_stamp", "_sum", "_ticks", "_unit",
-        "_waiting", "ahead", "depth_ms", "dropped", "dry", "duplicates", "late", "missing", "paused", "pauses", "pending",
+        "_lows", "_newest", "_next", "_odd", "_packets", "_resumes", "_sequence", "_settle_at", "_stamp", "_sum", "_ticks",
+        "_unit", "_waiting", "ahead", "depth_ms", "dropped", "dry", "duplicates", "late", "missing", "pauses", "pending",
         "playing", "urgent", "waits",
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ class JitterBuffer:
         self._ticks, self._settle_at = 0, FIRST_WINDOW
         self._jitter = 0.0
         self._lossy = self._content = 0  # for so many windows more
-        self.paused = self._counted = False
+        self._counted, self._resumes = False, -1  # what follows a pause of the sender
         self._stamp = self._sequence = -1
         self._checked, self._odd = (0, 0), 0
         self._begin_window()
@@ -91,9 +91,7 @@ class JitterBuffer:
         """`timestamp` and `sequence` are the header's, -1 for not known; `jitter` is the source's so far."""
         if self._counted:
             timestamp = self._stamp + (((sequence - self._sequence + 0x8000) & 0xFFFF) - 0x8000) * self._length & 0xFFFFFFFF
-        if self.dry and not self._packets:
-            self.paused = sequence >= 0 and sequence == (self._sequence + 1) & 0xFFFF
-        self._stamp, self._sequence = timestamp, sequence
+        before, self._stamp, self._sequence = self._sequence, timestamp, sequence
         if self._next < 0:
             self._next = self._newest = timestamp + (1 << 32)
         step = ((timestamp - self._next + 0x80000000) & 0xFFFFFFFF) - 0x80000000
@@ -114,7 +112,10 @@ class JitterBuffer:
             self._anew(timestamp, payload)
             return
         self._packets[place] = payload
-        self._newest = max(self._newest, place)
+        if place > self._newest:
+            if place - self._newest > self._length and sequence == (before + 1) & 0xFFFF:
+                self._resumes = place
+            self._newest = place
         if self.playing:
             if lead < 0:
                 self._awaited(-lead)
@@ -221,6 +222,11 @@ class JitterBuffer:
         """The packet after the gap."""
         return self._packets[min(self._packets)]
 
+    @property
+    def paused(self) -> bool:
+        """Whether the sender sent nothing before the packet after the gap: its number is the next."""
+        return bool(self._packets) and min(self._packets) == self._resumes
+
     def passed(self, units: int) -> None:
         """So much of a gap was concealed."""
         self._hole(self._next + self.dry + units)
@@ -231,8 +237,7 @@ class JitterBuffer:
         if end <= self._next:
             return
         if self.paused:
-            self.paused = False
-            self.pauses += 1
+            self.pauses += end == self._resumes
         else:
             self.missing += 1
             self._lossy = LOSSY_WINDOWS

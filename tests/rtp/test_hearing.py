@@ -95,7 +95,7 @@ class Broken(TestCase):
         arrivals = sent(voice(400))
         del arrivals[7], arrivals[12]
         hearing = Hearing(Plain())
-        flags = [flags for _, flags in heard(hearing, arrivals, 19)]
+        flags = [flags for _, flags in heard(hearing, arrivals, 19, lost=True)]
         self.assertEqual([n for n, flag in enumerate(flags) if flag == CONCEALED], [8, 13])
         self.assertEqual(hearing.concealed, 2)
 
@@ -147,6 +147,14 @@ class Senders(TestCase):
         self.assertEqual((hearing.jitter.pauses, hearing.jitter.missing, hearing.jitter.waits), (11, 0, 0))
         self.assertLess(flags.count(CONCEALED), 12 * 6)
         self.assertLess(hearing.jitter.depth_ms, 35)
+
+    def test_nor_where_the_buffer_is_deep(self) -> None:
+        for pause in (2, 5, 20):
+            hearing = Hearing(Plain())
+            arrivals = {n: [(n * FRAME, frame)] for n, frame in enumerate(frames(voice(12_000))) if n % 50 < 50 - pause}
+            heard(hearing, arrivals, 600, jitter=50 * 8)
+            self.assertGreater(hearing.jitter.depth_ms, 60)
+            self.assertEqual((hearing.concealed, hearing.jitter.pauses, hearing.jitter.missing), (0, 11, 0), pause)
 
     def test_what_is_lost_at_the_end_of_a_pause_is_lost(self) -> None:
         hearing, sent_ = Hearing(Plain()), frames(voice(2000))
