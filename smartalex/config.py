@@ -42,6 +42,12 @@ def _ipv6(value: str) -> str:
     return value
 
 
+def _redis(value: str) -> str:
+    if value and not re.match(r"(rediss?|unix)://.", value):
+        raise ValueError('must be the URL of a Redis, such as "redis://redis.example.com:6379/0", or ""')
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 
 
@@ -134,6 +140,8 @@ class Limits(Section):
     trunk_calls_per_second: float = Field(default=0.0, ge=0, le=10_000)
     source_calls_per_second: float = Field(default=20.0, ge=1, le=10_000)
     retry_after_s: int = Field(default=10, ge=5, le=60)
+    redis: Annotated[str, AfterValidator(_redis)] = ""
+    redis_grace_s: float = Field(default=300.0, ge=0, le=86_400)
 
 
 class Store(Section):

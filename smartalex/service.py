@@ -117,6 +117,7 @@ class SmartAlexService(Service):
         self._tidying.clock = reactor
         self._untidy_s = 0.0
         self._http: Any = None
+        self._leases: LeaseKeeping | None = None
         self._complaint = ""
         self._media_path = compiled.state()
 
@@ -132,6 +133,7 @@ class SmartAlexService(Service):
             self._met()
             self._build()
             self._guard()
+            self._share()
             self._listen()
         except SmartAlexError as error:
             raise SystemExit(f"smartalex: {error}") from None
@@ -163,6 +165,8 @@ class SmartAlexService(Service):
         self._reload.start(RELOAD_S, now=False)
         self._seen.start(SEEN_S, now=False)
         self._bans.start()
+        if self._leases is not None:
+            self._leases.start()
         self._prepare().addCallbacks(lambda _: self._open(), self._failed)
 
     def _build(self) -> None:
@@ -239,6 +243,15 @@ class SmartAlexService(Service):
         self._bans = BanKeeping(bans, BanBook(self.state.repository.engine), self._defer, self.reactor)
         if self._source is self.state.repository:
             self._bans.load()
+
+    def _share(self) -> None:
+        """Limits of workspaces with other nodes."""
+        limits, run = self.config.limits, self.state.presence.run
+        if limits.redis:
+            leases = self.admission.limits.slots = Leases(time.monotonic, limits.redis_grace_s)
+            leases.adopt(self.admission.tenancy.workspaces.values(), all_of_them=True)
+            ask = redis_asker(limits.redis, run.partition(".")[0])
+            self._leases = LeaseKeeping(self.reactor, leases, ask, self.counters)
 
     def _registration(self) -> None:
         """PBXs that register to us, and those that we register at."""
@@ -462,6 +475,7 @@ class SmartAlexService(Service):
             "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.bindings.gauges(),
             **self.registrations.gauges(), "build_info": {f"media_{self._media_path}": 1},
             "bans": sum(1 for _ in self.admission.guard or ()),
+            **(self._leases.leases.gauges() if self._leases is not None else {}),
         }  # fmt: skip
 
     def _defer(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -491,6 +505,8 @@ class SmartAlexService(Service):
             return None
         self.admission.tenancy, self.admission.authenticator, self.trust.listed = changed
         self.bindings.adopt()
+        if self._leases is not None:
+            self._leases.leases.adopt(self.admission.tenancy.workspaces.values(), all_of_them=True)
         self._prepare()
         return self._register()
 
@@ -544,6 +560,8 @@ class SmartAlexService(Service):
             await self._defer(self.state.presence.end).addErrback(lambda failure: None)
         await self.bindings.stop()
         await self._bans.stop()
+        if self._leases is not None:
+            await self._leases.stop()
         self.timers.stop()
         await DeferredList([d for d in (*self.transports.stop(), self._http.stopListening()) if d is not None])
         for name in ("run.json", HEALTH_FILE, REGISTRATIONS_FILE):
