@@ -21,6 +21,8 @@ COMMANDS = {
     "dids": "the numbers a trunk may call and their agents",
     "extensions": "the directory: whom callers can be transferred to",
     "bans": "who is not listened to, for guessing passwords",
+    "export": "write what tenants own as one file",
+    "apply": "make it as such a file says; shows the difference first",
     "audit": "who changed what, and when",
     "store": "the database: what is in it; copy it to another server",
     "secret": "rotate a trunk's password",
@@ -56,12 +58,11 @@ class Lazy(click.Group):
         except Exception as error:
             if not type(error).__module__.startswith("sqlalchemy."):
                 raise
-            from smartalex.store.engine import unreachable  # noqa: PLC0415  (not for --help)
+            from smartalex.store.engine import unreachable, what_it_said  # noqa: PLC0415  (not for --help)
 
             if not unreachable(error):
                 raise
-            said = " ".join(str(getattr(error, "orig", error)).split())
-            raise click.ClickException(f"the database went away in the middle of it: {said}") from None
+            raise click.ClickException(f"the database went away in the middle of it: {what_it_said(error)}") from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         cmd_name = ALIASES.get(cmd_name, cmd_name)

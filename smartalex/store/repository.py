@@ -20,7 +20,7 @@ from smartalex.store.records import Records, storable
 from smartalex.store.tenancy import Pause, at_once
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
-from smartalex.tenants.directory import Directory
+from smartalex.tenants.directory import Directory, Extension
 from smartalex.tenants.trunk import Trunk
 from smartalex.tenants.workspace import Tenancy, Workspace
 
@@ -39,9 +39,9 @@ class Repository:
     # ------------------------------------------------------------------ tenants
 
     def revision(self) -> int:
-        """Rises with every change of what tenants own."""
+        """Rises with every change of what tenants own; asked for twice a second, so without a transaction around it."""
         with self.engine.connect() as connection:
-            return tenancy.revision(connection)
+            return tenancy.revision(connection.execution_options(isolation_level="AUTOCOMMIT"))
 
     def empty(self) -> bool:
         """Whether there is no workspace."""
@@ -66,7 +66,7 @@ class Repository:
     def change(self, kind: str, key: str, action: str = "", name: str = "", scope: str = "") -> Iterator[Connection]:
         """A transaction in which something of what tenants own is changed; who did what is written down (`store.audit`).
 
-        `action` is what was done where no row tells, to what is called `name`; `scope` is one of `audit.SCOPES`, `kind` by default.
+        `action` is what was done where no row tells, to what is called `name`; `scope` is one of `audit.SCOPES`, if not `kind`.
         """
         with transaction(self.engine) as connection:
             self.changed(connection, kind, key)
@@ -128,7 +128,7 @@ class Repository:
         with self.change("trunk", trunk.id) as connection:
             self._put_register_password(trunk, register_password)
             password = self._issued(trunk, realm) if trunk.digest else None
-            connection.execute(insert(schema.trunk).values(**_row(trunk)))
+            connection.execute(insert(schema.trunk).values(**row_of(trunk)))
         return password
 
     def change_trunk(self, old: Trunk, new: Trunk, realm: str, register_password: str | None = None) -> str | None:
@@ -139,7 +139,7 @@ class Repository:
         with self.change("trunk", old.id) as connection:
             self._put_register_password(new, register_password)
             password = self._issued(new, realm) if new.digest and (not old.digest or new.username != old.username) else None
-            connection.execute(update(schema.trunk).where(schema.trunk.c.id == old.id).values(**_row(new)))
+            connection.execute(update(schema.trunk).where(schema.trunk.c.id == old.id).values(**row_of(new)))
             if not new.digest:
                 credentials.forget(self.vault, old.id)
         return password
@@ -157,7 +157,7 @@ class Repository:
         """New, or leading to another agent from now on."""
         with self.change("dids", did.trunk_id) as connection:
             connection.execute(delete(schema.did).where(_same_did(did)))
-            connection.execute(insert(schema.did).values(**_did_row(did)))
+            connection.execute(insert(schema.did).values(**did_row(did)))
 
     def remove_did(self, did: Did) -> None:
         with self.change("dids", did.trunk_id) as connection:
@@ -165,7 +165,7 @@ class Repository:
 
     def put_directory(self, workspace_id: str, directory: Directory) -> None:
         """Replace the whole directory of a workspace, all or nothing."""
-        rows = [{**attrs.asdict(e), "workspace": workspace_id, "aliases": list(e.aliases)} for e in directory.extensions]
+        rows = [extension_row(extension, workspace_id) for extension in directory.extensions]
         with self.change("directory", workspace_id) as connection:
             connection.execute(delete(schema.extension).where(schema.extension.c.workspace == workspace_id))
             if rows:
@@ -176,9 +176,7 @@ class Repository:
 
     def put_workspace(self, workspace: Workspace) -> None:
         """New, or with other settings from now on; its directory is `put_directory`'s."""
-        row = attrs.asdict(workspace, filter=attrs.filters.exclude("directory"), recurse=False)
-        row["holidays"] = " ".join(workspace.holidays)
-        self._put(schema.workspace, row, "workspace")
+        self._put(schema.workspace, workspace_row(workspace), "workspace")
 
     def remove_workspace(self, workspace_id: str) -> None:
         """With its trunks and their secrets, DIDs, agents and directory; records of its calls stay."""
@@ -200,7 +198,7 @@ class Repository:
 
     def put_agent(self, agent: Agent) -> None:
         """New, or another from the next call on."""
-        self._put(schema.agent, _row(agent), "agent")
+        self._put(schema.agent, row_of(agent), "agent")
 
     def remove_agent(self, agent_id: str) -> None:
         """Raises IntegrityError while a DID leads there."""
@@ -263,13 +261,23 @@ def _same_did(did: Did) -> Any:
     return (func.lower(schema.did.c.number) == did.number.lower()) & (schema.did.c.trunk == did.trunk_id)
 
 
-def _did_row(did: Did) -> dict[str, Any]:
+def workspace_row(workspace: Workspace) -> dict[str, Any]:
+    """Without what belongs to its directory."""
+    row = attrs.asdict(workspace, filter=attrs.filters.exclude("directory"), recurse=False)
+    return {**row, "holidays": " ".join(workspace.holidays)}
+
+
+def extension_row(extension: Extension, workspace_id: str) -> dict[str, Any]:
+    return {**attrs.asdict(extension), "workspace": workspace_id, "aliases": list(extension.aliases)}
+
+
+def did_row(did: Did) -> dict[str, Any]:
     row = attrs.asdict(did)
     names = {"trunk_id": "trunk", "agent_id": "agent", "closed_agent_id": "closed_agent"}
     return {**{names.get(key, key): value for key, value in row.items()}, "holidays": " ".join(did.holidays)}
 
 
-def _row(value: Trunk | Agent) -> dict[str, Any]:
+def row_of(value: Trunk | Agent) -> dict[str, Any]:
     row = {key: list(held) if isinstance(held, tuple) else held for key, held in attrs.asdict(value).items()}
     row["workspace"] = row.pop("workspace_id")
     return row
