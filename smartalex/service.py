@@ -70,7 +70,8 @@ from smartalex.sip.ua import UserAgent, UserAgentOptions
 from smartalex.store.bans import BanBook
 from smartalex.store.certificate import CertificateFiles
 from smartalex.store.contact import Contact
-from smartalex.store.engine import unreachable
+from smartalex.store.engine import unreachable, what_it_said
+from smartalex.store.leases import LeaseKeeping, Leases, redis_asker
 from smartalex.store.messages import MessageBox
 from smartalex.store.presence import SEEN_S
 from smartalex.store.state import HEALTH_FILE, REGISTRATIONS_FILE, State, open_state
@@ -516,7 +517,7 @@ class SmartAlexService(Service):
         if failure.value is not None and unreachable(failure.value):
             self.contact.missed()
             self.admission.outdated = self.contact.lapsed
-        complaint = str(failure.value)
+        complaint = what_it_said(failure.value)
         if complaint != self._complaint:
             self._complaint = complaint
             self.log.error("the store cannot be read, what was known goes on: {complaint}", complaint=complaint)

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from smartalex.store.engine import upgrade
+from smartalex.store.engine import upgrade, what_it_said
 from smartalex.store.picture import Picture
 
 CONFIRM_S = 60.0
@@ -88,4 +88,4 @@ class Contact:
         """Tried again with the next look; `missed` will have said why."""
         self._taking, self._changed = False, True
         if not self.down:
-            self.log.warn("no picture of the configuration can be kept: {error}", error=failure.value)
+            self.log.warn("no picture of the configuration can be kept: {error}", error=what_it_said(failure.value))

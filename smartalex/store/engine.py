@@ -184,10 +184,14 @@ def upsert(connection: Connection, table: Table) -> Any:
 
 def trouble(engine: Engine, error: DatabaseError) -> ConfigurationError:
     """One sentence about why the database cannot be used."""
-    said = " ".join(str(error.orig).split())
     if unreachable(error) and engine.dialect.name != "sqlite":
-        return StoreUnreachable(f"{_name(engine)}: the database cannot be reached: {said}")
-    return ConfigurationError(f"{_name(engine)}: the database cannot be used: {said}")
+        return StoreUnreachable(f"{_name(engine)}: the database cannot be reached: {what_it_said(error)}")
+    return ConfigurationError(f"{_name(engine)}: the database cannot be used: {what_it_said(error)}")
+
+
+def what_it_said(error: BaseException | None) -> str:
+    """The driver's own words in one line, without the statement."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 def unreachable(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from smartalex.interfaces import CallEvent, ICounters
-from smartalex.store.engine import to_json, unreachable
+from smartalex.store.engine import to_json, unreachable, what_it_said
 from smartalex.store.journal import Journal, Stretch
 from smartalex.store.records import Records
 
@@ -131,7 +131,7 @@ class JournalWriter:
                 to_json((*attrs.astuple(event)[:4], dict(event.fields), dict(event.data))) + b"\n" for event in events
             )
         self.log.error("the database refuses records of call {call}: {error}; they are in {path}",
-                       call=events[0].call, error=error, path=path)  # fmt: skip
+                       call=events[0].call, error=what_it_said(error), path=path)  # fmt: skip
 
     def _settle(self, taken: Taken) -> None:
         first, left, refused = taken
@@ -157,10 +157,10 @@ class JournalWriter:
         self._slow_down(failure.value)
         self._done()
 
-    def _slow_down(self, error: object) -> None:
+    def _slow_down(self, error: BaseException | None) -> None:
         self.counters.count("store.flush_failed")
         if self._delay == FLUSH_S:
-            self.log.error("records wait on disk, the database does not take them: {error}", error=error)
+            self.log.error("records wait on disk, the database does not take them: {error}", error=what_it_said(error))
         self._delay = min(self._delay * 2, SLOWEST_S)
 
     def _done(self) -> None:
