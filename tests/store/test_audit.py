@@ -50,10 +50,10 @@ class Audit(StoreCase):
             self.written(),
             [
                 ("workspace", "Acme", "added"), ("agent", "Alex", "added"), ("trunk", "office", "added"),
-                ("did", "+1555", "added"), ("extension", "301", "added"), ("workspace", "Acme", "changed"), ("trunk", "office", "changed"),
-                ("trunk", "office", "rotated the password"), ("did", "+1555", "changed"), ("did", "+1555", "removed"),
-                ("agent", "Alex", "removed"), ("extension", "301", "removed"), ("trunk", "office", "removed"),
-                ("workspace", "Acme", "removed"),
+                ("did", "+1555", "added"), ("extension", "301", "added"), ("workspace", "Acme", "changed"),
+                ("trunk", "office", "changed"), ("trunk", "office", "rotated the password"), ("did", "+1555", "changed"),
+                ("did", "+1555", "removed"), ("agent", "Alex", "removed"), ("extension", "301", "removed"),
+                ("trunk", "office", "removed"), ("workspace", "Acme", "removed"),
             ],
         )  # fmt: skip
         self.assertEqual(self.written(kind="did")[0], ("did", "+1555", "added"))
