@@ -69,7 +69,7 @@ class Rotating(StoreCase):
         fresh = self.open().rotate(trunk, REALM)
         self.assertGreater(self.repository.revision(), before)
         self.assertEqual(self.judge(fresh).trunk_id, "acme")
-        self.assertEqual(self.judge(self.password), Verdict(why=f"wrong password for {self.username}"))
+        self.assertEqual(self.judge(self.password), Verdict(why=f"wrong password for {self.username}", account=self.username))
 
 
 @on_both
