@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,8 @@ def add(
     here = opened(state, config)
     tenancy = here.repository.tenancy()
     owner = workspace_of(tenancy, workspace)
-    directory, added, _ = merge(owner.directory, [table.extension(row)], _ids(tenancy), replace=False)
+    listed = table.Listed((table.extension(row),), FIELDS)
+    directory, added, _ = merge(owner.directory, listed, _ids(tenancy), replace=False)
     found = next(e for e in directory.extensions if e.number == number)
     if operator:
         directory = Directory(directory.extensions, found.id)
@@ -154,6 +155,8 @@ def load(
     file: Path, *, replace: bool, workspace: str | None, yes: bool, state: str | None, config: str | None, as_json: bool
 ) -> None:
     """Add and change entries from a file, all of them or, when a line is wrong, none; up to 500 rows.
+
+    What the file does not speak of stays as it is known.
 
     The first line names the columns: number, display_name, and any of department, aliases (separated by ;),
     kind (person or department), digit, pronunciation, warm_transfer (yes or no), availability (such as
@@ -186,6 +189,80 @@ def load(
         show_json(counts)
     else:
         click.echo("{added} added, {changed} changed, {removed} removed; the directory has {entries} entries".format(**counts))
+
+
+@command.command("set")
+@click.argument("who", metavar="NUMBER|NAME")
+@click.option("--number", metavar="NUMBER", help="Another number.")
+@click.option("--name", "display_name", metavar="NAME", help="Another name.")
+@click.option("--department", metavar="NAME", help="Where a person works.")
+@click.option("--alias", multiple=True, metavar="TEXT", help="Something else callers say, besides what is known; repeatable.")
+@click.option("--no-aliases", is_flag=True, help="Forget every --alias.")
+@click.option("--kind", type=click.Choice(table.KINDS), help="A department is a ring group or queue.")
+@click.option("--digit", metavar="D", help='The key that stands for it; "" for none.')
+@click.option("--pronunciation", metavar="TEXT", help="How the name sounds, in plain letters.")
+@click.option(
+    "--availability", metavar="HOURS", help='When callers may be put through: "Mo-Fr 08:00-17:00", off, or "" for always.'
+)
+@click.option("--warm-transfer/--no-warm-transfer", default=None, help="They may be called and told who is there before.")
+@click.option("--operator/--no-operator", default=None, help="It is who 'operator' means.")
+@workspace_option
+@state_options
+@json_option
+def change(
+    who: str,
+    *,
+    alias: tuple[str, ...],
+    no_aliases: bool,
+    warm_transfer: bool | None,
+    operator: bool | None,
+    workspace: str | None,
+    state: str | None,
+    config: str | None,
+    as_json: bool,
+    **cells: str | None,
+) -> None:
+    """Change one entry; what is not given stays.
+
+    \b
+      smartalex extensions set 301 --availability "Mo-Fr 08:00-17:00"
+      smartalex extensions set "Sarah Mitchell" --alias sally --no-warm-transfer
+    """
+    said = {column: value for column, value in cells.items() if value is not None}
+    if not said and not alias and not no_aliases and warm_transfer is operator is None:
+        raise click.UsageError("say what to change; see: smartalex extensions set --help")
+    here = opened(state, config)
+    owner = workspace_of(here.repository.tenancy(), workspace)
+    old = _named(owner, who)
+    aliases = dict.fromkeys((*(() if no_aliases else old.aliases), *alias))
+    known = {"number": old.number, "display_name": old.name, "department": old.department, "kind": old.kind,
+             "digit": old.digit, "pronunciation": old.pronunciation, "availability": old.availability}  # fmt: skip
+    row = {**known, **said, "aliases": ";".join(aliases)}
+    for column, problem in table.wrong(row):
+        raise click.UsageError(f"{column.replace('display_name', 'name')}: {problem}")
+    warm = old.warm_transfer if warm_transfer is None else warm_transfer
+    new = attrs.evolve(table.extension(row), id=old.id, warm_transfer=warm)
+    directory = with_entry(owner.directory, old, new)
+    if operator is not None and operator != (directory.operator == new.id):
+        directory = Directory(directory.extensions, new.id if operator else None)
+    here.repository.put_directory(owner.id, directory)
+    settle(here)
+    if as_json:
+        show_json(_described(new, directory))
+    else:
+        click.echo(f"{new.number} {new.name} is changed")
+
+
+def with_entry(directory: Directory, old: Extension, new: Extension) -> Directory:
+    """The directory with the new in the place of the old; a key goes to the one that wants it now."""
+    others = [e for e in directory.extensions if e.id != old.id]
+    if any(other.number == new.number for other in others):
+        raise click.ClickException(f"{new.number} is somebody else's number already")
+    entries = (
+        new if e.id == old.id else attrs.evolve(e, digit="") if new.digit and e.digit == new.digit else e
+        for e in directory.extensions
+    )
+    return Directory(entries, directory.operator)
 
 
 @command.command()
@@ -229,8 +306,11 @@ def _named(owner: Workspace, who: str) -> Extension:
     return found[0]
 
 
+FIELDS = tuple(field.name for field in attrs.fields(Extension) if field.name != "id")
+
+
 def merge(
-    directory: Directory, new: Sequence[Extension], taken: Iterable[str], *, replace: bool
+    directory: Directory, new: table.Listed, taken: Iterable[str], *, replace: bool
 ) -> tuple[Directory, list[Extension], list[Extension]]:
     """(directory, added, changed): entries are the same when their number is.  A key goes to the newest entry that wants it.
 
@@ -241,9 +321,10 @@ def merge(
     entries = {} if replace else dict(before)
     added: list[Extension] = []
     changed: list[Extension] = []
-    for extension in new:
+    for extension in new.extensions:
         old = before.get(extension.number)
-        now = attrs.evolve(extension, id=old.id if old else _new_id(extension.name, ids))
+        now = attrs.evolve(old or extension, **{field: getattr(extension, field) for field in new.fields})
+        now = now if old else attrs.evolve(now, id=_new_id(extension.name, ids))
         ids.add(now.id)
         if old != now:
             (changed if old else added).append(now)

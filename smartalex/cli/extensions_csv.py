@@ -7,6 +7,8 @@ import io
 import re
 from collections.abc import Iterable, Mapping
 
+import attrs
+
 from smartalex.errors import ConfigurationError
 from smartalex.tenants import hours
 from smartalex.tenants.directory import Extension
@@ -19,8 +21,16 @@ KINDS = ("person", "department")
 TRUTHS = {"": False, "no": False, "false": False, "0": False, "yes": True, "true": True, "1": True}
 
 
-def read(text: str) -> list[Extension]:
-    """Extensions without ids; raises ConfigurationError naming every mistake, one a line."""
+@attrs.frozen
+class Listed:
+    """Extensions without ids, and which of their fields the file speaks of: of those that are known, the others stay."""
+
+    extensions: tuple[Extension, ...]
+    fields: tuple[str, ...]
+
+
+def read(text: str) -> Listed:
+    """Raises ConfigurationError naming every mistake, one a line."""
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     try:
         names = [name.strip().lower() for name in reader.fieldnames or ()]
@@ -39,7 +49,8 @@ def read(text: str) -> list[Extension]:
     problems += _repeated(found)
     if problems:
         raise ConfigurationError("\n".join(problems))
-    return [extension(cells) for _, cells in found]
+    fields = tuple("name" if name == "display_name" else name for name in names)
+    return Listed(tuple(extension(cells) for _, cells in found), fields)
 
 
 def wrong(cells: Mapping[str, str]) -> Iterable[tuple[str, str]]:

@@ -28,7 +28,7 @@ def mistakes(text: str) -> list[str]:
 
 class Csv(TestCase):
     def test_rows(self) -> None:
-        sarah, zoe, claims = extensions_csv.read("\ufeff" + STAFF)
+        sarah, zoe, claims = extensions_csv.read("\ufeff" + STAFF).extensions
         self.assertEqual((sarah.department, sarah.aliases, sarah.kind), ("billing", ("sally", "miss mitchell"), "person"))
         self.assertEqual((zoe.name, claims.kind), ("Ünal, Zoë", "department"))
 
@@ -36,7 +36,7 @@ class Csv(TestCase):
         head = "number,display_name,department,aliases,warm_transfer,pronunciation,availability\n"
         ann, bob, cid = extensions_csv.read(
             head + '1,Ann,sales,,YES,an,"Mo-Fr 08:00-17:00; Sa 09:00-12:00"\n2,Bob,,,no,,off\n3,Cid,,,,,\n'
-        )
+        ).extensions
         self.assertEqual((ann.warm_transfer, ann.availability), (True, "Mo-Fr 08:00-17:00; Sa 09:00-12:00"))
         self.assertEqual((bob.warm_transfer, bob.availability, cid.warm_transfer, cid.availability), (False, "off", False, ""))
         self.assertEqual(
@@ -60,13 +60,13 @@ class Csv(TestCase):
 
     def test_500_rows_and_no_more(self) -> None:
         rows = [f"{n},Name\n" for n in range(501)]
-        self.assertEqual(len(extensions_csv.read("number,display_name\n" + "".join(rows[:500]))), 500)
+        self.assertEqual(len(extensions_csv.read("number,display_name\n" + "".join(rows[:500])).extensions), 500)
         self.assertIn("501 rows", mistakes("number,display_name\n" + "".join(rows))[0])
 
     @given(st.text(max_size=200) | st.text(max_size=100).map(lambda text: "number,display_name,aliases\n" + text))
     def test_any_text_is_read_or_refused(self, text: str) -> None:
         try:
-            found = extensions_csv.read(text)
+            found = extensions_csv.read(text).extensions
         except ConfigurationError:
             return
         self.assertTrue(all(e.number and e.name and "\n" not in e.name for e in found))
@@ -119,6 +119,31 @@ class Directory(Commands):
         self.assertEqual(self.output("extensions", "add", "600", "Lobby"), "600 Lobby is changed\n")
         self.assertIn("no operator now", self.output("extensions", "remove", "lobby", "--yes"))
         self.assertNotIn("600", self.names())
+
+    def test_what_a_file_does_not_speak_of_stays(self) -> None:
+        self.output("extension", "set", "301", "--availability", "off", "--pronunciation", "sah-rah mitch-ell")
+        told = self.line("extension", "import", self.staff("number,display_name\n301,Sara Mitchell\n"))
+        self.assertEqual((told["added"], told["changed"]), (0, 1))
+        row = next(row for row in self.lines("extension") if row["number"] == "301")
+        self.assertEqual((row["name"], row["availability"], row["department"]), ("Sara Mitchell", "off", "billing"))
+
+    def test_one_entry_changed(self) -> None:
+        before = next(row for row in self.lines("extension") if row["number"] == "301")
+        row = self.line("extension", "set", "sarah mitchell", "--alias", "sally", "--digit", "1", "--warm-transfer", "--operator")
+        self.assertEqual(row, {**before, "aliases": ["sally"], "digit": "1", "warm_transfer": True, "operator": True})
+        self.assertEqual([one["name"] for one in self.lines("extension") if one["digit"] == "1"], ["Sarah Mitchell"])
+        row = self.line(
+            "extension", "set", "301", "--no-aliases", "--digit", "", "--no-operator", "--name", "Sara", "--number", "311"
+        )
+        self.assertEqual(
+            (row["number"], row["name"], row["aliases"], row["digit"], row["operator"]), ("311", "Sara", [], "", False)
+        )
+        self.output("extension", "set", "100", "--operator")
+        self.output("extension", "set", "311", "--no-operator")
+        self.assertEqual([one["number"] for one in self.lines("extension") if one["operator"]], ["100"])
+        self.assertIn("somebody else's number", self.error("extension", "set", "311", "--number", "302"))
+        self.assertIn("what to change", self.error("extension", "set", "311"))
+        self.assertIn("'x'", self.error("extension", "set", "311", "--digit", "x"))
 
     def test_a_key_belongs_to_one(self) -> None:
         self.output("extensions", "add", "299", "Orders", "--digit", "1")
