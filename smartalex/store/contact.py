@@ -15,13 +15,15 @@ from smartalex.store.engine import upgrade, what_it_said
 from smartalex.store.picture import Picture
 
 CONFIRM_S = 60.0
+REST = 10
+"""So many times as long as taking a picture took is waited for before the next: where it takes long, changes are gathered."""
 
 
 @attrs.define
 class Contact:
     """Told by whoever looks for changes.  `now` gives monotonic seconds, `defer` runs a function in the store's threads.
 
-    With a `picture` it is taken anew when what it shows has changed, one at a time, and confirmed once a minute.
+    With a `picture` it is taken anew when what it shows has changed, and else confirmed once a minute.
     """
 
     lifetime_s: float
@@ -33,6 +35,7 @@ class Contact:
     _heard_at: float = attrs.field(default=attrs.Factory(lambda self: self.now(), takes_self=True))
     _confirmed_at: float = float("-inf")
     _taking: bool = False
+    _not_before: float = float("-inf")
     _changed: bool = True
     _met: bool = True
 
@@ -67,11 +70,10 @@ class Contact:
         self._changed = self._changed or changed
         if self.picture is None or self._taking:
             return
-        if self._changed:
-            self._changed, self._taking = False, True
+        if self._changed and self.now() >= self._not_before:
+            self._changed = False
             self._run(self.picture.take, self.engine, pause)
-        elif self.now() - self._confirmed_at > CONFIRM_S:
-            self._taking = True
+        elif self.now() - self._confirmed_at > CONFIRM_S and not self._changed:
             self._run(self.picture.confirm)
 
     def missed(self) -> None:
@@ -79,10 +81,12 @@ class Contact:
         self.down = True
 
     def _run(self, function: Callable[..., None], *arguments: Any) -> None:
-        self.defer(function, *arguments).addCallbacks(self._taken, self._not_taken)
+        self._taking = True
+        self.defer(function, *arguments).addCallbacks(self._taken, self._not_taken, callbackArgs=(self.now(),))
 
-    def _taken(self, _: Any) -> None:
+    def _taken(self, _: Any, began: float) -> None:
         self._taking, self._confirmed_at = False, self.now()
+        self._not_before = self.now() + REST * (self.now() - began)
 
     def _not_taken(self, failure: Failure) -> None:
         """Tried again with the next look; `missed` will have said why."""

@@ -17,7 +17,7 @@ from smartalex.store import schema
 from smartalex.store.engine import newest_schema
 from smartalex.store.tenancy import at_once, snapshot
 
-PORTION = 200
+PORTION = 100
 LEFT_OUT = {"call", "call_event", "message", "run", "tenant_change", "audit"}
 """Tables that are no part of the picture: records, and what leads from one picture to the next."""
 

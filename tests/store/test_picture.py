@@ -129,6 +129,18 @@ class Contacts(StoreCase):
         self.time = 61.0
         self.assertEqual((self.heard(), self.heard()), (1, 0))
 
+    def test_where_it_takes_long_changes_are_gathered(self) -> None:
+        waiting: list[Deferred[Any]] = []
+        self.contact.defer = lambda *job: waiting.append(Deferred()) or waiting[-1]  # type: ignore[func-returns-value]
+        self.heard()
+        self.time = 5.0
+        self.heard(changed=True)
+        self.assertEqual(len(waiting), 1, "one at a time")
+        waiting[0].callback(None)
+        for self.time, taken in ((6.0, 1), (54.0, 1), (55.0, 2)):
+            self.heard(changed=self.time == 54.0)
+            self.assertEqual(len(waiting), taken, self.time)
+
     def test_one_that_could_not_be_taken_is_tried_again(self) -> None:
         self.folder.chmod(0o755)
         self.picture.path = self.folder / "missing" / "picture.db"
@@ -222,4 +234,4 @@ class Rows(StoreCase):
         picture.take(self.repository.engine, lambda: pauses.append(1))
         with picture.open().connect() as connection:
             self.assertEqual(len(connection.execute(select(schema.meta)).all()), 1000)
-        self.assertEqual(len(pauses), 5)
+        self.assertEqual(len(pauses), 10)
