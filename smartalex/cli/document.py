@@ -70,9 +70,11 @@ HEAD = "# What tenants own.  Change it and say: smartalex apply FILE (with --dry
 
 
 def write(tenancy: Tenancy) -> str:
-    return HEAD + tomli_w.dumps(
-        {"workspace": [_workspace(workspace, tenancy) for workspace in _by_name(tenancy.workspaces.values())]}
-    )
+    return HEAD + tomli_w.dumps(tree(tenancy))
+
+
+def tree(tenancy: Tenancy) -> dict[str, Any]:
+    return {"workspace": [_workspace(workspace, tenancy) for workspace in _by_name(tenancy.workspaces.values())]}
 
 
 def _by_name(values: Iterable[Any]) -> list[Any]:

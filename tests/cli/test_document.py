@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from unittest import TestCase
 
 import attrs
@@ -133,6 +134,7 @@ class Cli(Commands):
         shown = self.output("apply", str(file), "--dry-run")
         self.assertIn("max_calls 1000 -> 20", shown)
         self.assertEqual(self.output("export"), text)
+        self.assertEqual(self.line("export"), tomllib.loads(text))
         self.assertIn("done", self.output("apply", str(file), "--yes"))
         self.assertIn("max_calls = 20", self.output("export"))
         self.assertEqual(self.output("apply", str(file)), "nothing is to be changed\n")
@@ -146,8 +148,9 @@ class Cli(Commands):
         file.write_text(text.replace("[[workspace.trunk]]", '[[workspace.trunk]]\nname = "more"\n\n[[workspace.trunk]]', 1))
         self.assertRegex(self.output("apply", str(file)), r"trunk more: username sa_\w{12}, password \w{24} ")
         file.write_text(text)
-        refused = self.error("apply", str(file))
-        self.assertIn("this would make 1 removed; say that it is meant with --yes", refused)
+        refused = self.run_command("apply", str(file))
+        self.assertNotEqual(refused.exit_code, 0)
+        self.assertIn("this would make 1 removed; say that it is meant with --yes", refused.output)
         self.assertIn("-  trunk  more", self.output("apply", str(file), "--yes"))
         file.write_text("nonsense = 1\n")
         self.assertIn(f"{file}: file: there is no 'nonsense'", self.error("apply", str(file)))
