@@ -18,8 +18,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-RTP = ("packet", "source", "jitter", "playback", "sender", "receiver", "hearing", "leg", "reader", "plane")
-MODULES = tuple(f"rtp/{name}.py" for name in RTP)
+RTP = ("packet", "source", "jitter", "playback", "sender", "receiver", "hearing", "leg", "reader", "plane", "dtmf", "keys")
+MEDIA = ("codecs/g711", "conceal", "resample")
+AI = ("playout", "shape", "turn")
+MODULES = tuple(f"{room}/{name}.py" for room, names in (("rtp", RTP), ("media", MEDIA), ("ai", AI)) for name in names)
 WIRE = "rtp/_wire.c"
 LIBRARY = "smartalex.rtp._media"
 MADE = "rtp/compiled.json"
@@ -59,7 +61,7 @@ def found() -> Path:
 
 def remove(package: Path) -> None:
     (package / MADE).unlink(missing_ok=True)
-    for product in (package / "rtp").glob("*.so"):
+    for product in package.rglob("*.so"):
         product.unlink()
 
 
@@ -71,8 +73,8 @@ def build(package: Path, folder: Path) -> None:
     (folder / "mypy.ini").write_text(MYPY.format(version="{}.{}".format(*sys.version_info)))
     os.chdir(folder)
     make()
-    for product in (copy / "rtp").glob("*.so"):
-        shutil.copy(product, package / "rtp")
+    for product in copy.rglob("*.so"):
+        shutil.copy(product, package / product.relative_to(copy).parent)
     (package / MADE).write_text(json.dumps(sources, indent=1))
 
 

@@ -125,7 +125,8 @@ class Conversation:
         """20 ms of the caller at the leg's rate: also the clock of turn taking."""
         if not self._begun or self._closed:
             return
-        self._tick()
+        for name in self._stage.tick():
+            self._supervisor.tell("marked", name)
         if self._turns.state is Turn.SUSPENDED and not self._raw:
             return
         self._write(pcm)
@@ -515,7 +516,3 @@ class Conversation:
         endings, self._endings = self._endings, []
         for ended in endings:
             ended.callback(None)
-
-    def _tick(self) -> None:
-        for name in self._stage.tick():
-            self._supervisor.tell("marked", name)

@@ -97,9 +97,10 @@ class Call(SessionListener):
     log = Logger()
 
     __slots__ = (
-        "_cause", "_deadline", "_forwarding", "_hear", "_held", "_keys", "_message",
+        "_cause", "_deadline", "_forwarding", "_held", "_keys", "_message",
         "_on_released", "_outcome", "_plant", "_quality", "_referral", "_target",
-        "_transferred", "_untold", "_watch", "accepted", "caller", "conversation", "dial", "media", "record", "session", "state",
+        "_transferred", "_untold", "_watch", "accepted", "caller", "conversation", "dial", "hear", "media", "record", "session",
+        "state",
     )  # fmt: skip
 
     def __init__(self, plant: Plant, session: Session, accepted: Accepted, caller: Party, record: CallRecord) -> None:
@@ -111,7 +112,7 @@ class Call(SessionListener):
         self.state = State.RINGING
         self.media: CallMedia
         self.conversation: Conversation
-        self._hear: Callable[[bytes, int], None] = lambda pcm, flags: None
+        self.hear: Callable[[bytes, int], None] = lambda pcm, flags: None  # 20 ms of the caller, for whoever has the floor
         self._message: MessageTaking | None = None
         self._target: Extension | None = None
         self._outcome: Deferred[dict[str, Any]] | None = None
@@ -147,10 +148,6 @@ class Call(SessionListener):
         self._input(Input.HANG_UP, cause)
 
     # ------------------------------------------------------------------ media
-
-    def frame(self, pcm: bytes, flags: int) -> None:
-        """20 ms of the caller, for whoever has the floor."""
-        self._hear(pcm, flags)
 
     def dtmf(self, digit: str, duration_ms: int) -> None:
         """A key by RTP (RFC 4733)."""
@@ -360,7 +357,7 @@ class Call(SessionListener):
         self.session.answer(body)
 
     def _begin(self, _: Any) -> None:
-        self._hear, self._held = self.conversation.frame, self.media.held
+        self.hear, self._held = self.conversation.frame, self.media.held
         self._watch = MediaWatch(
             self._plant.clock, self._plant.options.media_timeout_s, self.media.leg, self._audio_expected, self._audio_lost
         )
@@ -384,14 +381,14 @@ class Call(SessionListener):
 
     def _leave_media(self, _: Any) -> None:
         self.record.event("transfer", data={"step": "accepted"})
-        self._hear = lambda pcm, flags: None
+        self.hear = lambda pcm, flags: None
         self.conversation.suspend()
         self.media.leg.flush()
         self.media.mute(True)
 
     def _return_media(self, _: Any) -> None:
         self.media.mute(False)
-        self._hear = self.conversation.frame
+        self.hear = self.conversation.frame
 
     def _report_failure(self, cause: str) -> None:
         self._plant.counters.count("transfer.failed", cause)
@@ -414,7 +411,7 @@ class Call(SessionListener):
         to = Addressee(target.id, target.name) if target else Addressee()
         sounds = self._plant.sounds(self.accepted.agent.language)
         self._message = MessageTaking(self.media.leg, sounds, writer, self._plant.detector(), self._plant.options.message)
-        self._hear = self._message.frame
+        self.hear = self._message.frame
         self.record.event("message", data={"step": "started", "for": to.name})
         self._message.start(to, lambda: self._input(Input.HANG_UP, "message taken"))
 
@@ -430,7 +427,7 @@ class Call(SessionListener):
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
-        self._hear = lambda pcm, flags: None
+        self.hear = lambda pcm, flags: None
         self.conversation.close(self._cause)
         self._settle_transfer({"ok": bool(self._transferred), "cause": self._cause, "name": ""})
         quality, self._quality = self._quality, None

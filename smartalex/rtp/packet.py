@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
-HEADER = Struct("!BBHII")
-HEADER_BYTES = 12
+HEADER: Final = Struct("!BBHII")
+HEADER_BYTES: Final = 12
 
 
 def pack(sequence: int, timestamp: int, ssrc: int, payload_type: int, *, marker: bool = False) -> bytes:

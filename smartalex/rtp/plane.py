@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -28,7 +28,7 @@ TICK_S = 0.02
 STALL_S = 0.2
 """After a stall of up to so long every frame is still sent; after a longer one the lost time is let go."""
 
-EARLY_S = 0.0006
+EARLY_S: Final = 0.0006
 """A timer that fires so much too early, having been rounded, counts as on time."""
 
 SPARE = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import classImplements
@@ -13,13 +13,14 @@ from smartalex.rtp.control import Control
 from smartalex.rtp.leg import Leg
 from smartalex.rtp.wire import Datagram
 
-MOST_READS = 16
+MOST_READS: Final = 16
 """Packets of one leg in one tick; a flood beyond that is left to the kernel to drop."""
 
-STEADY_MS = 4.0
+STEADY_MS: Final = 4.0
 """A source whose jitter (RFC 3550 6.4.1) is less is expected to bring one packet in a tick once it has SETTLED."""
 
-SETTLED = LOOK_EVERY = 8
+SETTLED: Final = 8
+LOOK_EVERY: Final = 8
 """Ticks.  A look for a second packet, where there is none, costs as much as all that is done with the first one."""
 
 

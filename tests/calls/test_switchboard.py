@@ -197,7 +197,7 @@ class Faults(ExchangeCase):
     def test_a_fault_of_ours_in_one_call_takes_a_message_and_leaves_the_other_alone(self) -> None:
         broken, sound = self.exchange.connected(), self.exchange.connected()
         call = self.exchange.call_of(broken)
-        call._hear = lambda pcm, flags: 1 // 0
+        call.hear = lambda pcm, flags: 1 // 0
         self.exchange.talk(sound, 3)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.exchange.rows()[0]["flagged"], "internal fault")
@@ -215,7 +215,7 @@ class Faults(ExchangeCase):
         caller = self.exchange.connected()
         call = self.exchange.call_of(caller)
         call.take_message("")
-        call._hear = lambda pcm, flags: 1 // 0
+        call.hear = lambda pcm, flags: 1 // 0
         self.exchange.run(0.5)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual((self.exchange.row["disposition"], self.exchange.row["cause"]), ("failed", "internal fault"))
