@@ -41,12 +41,23 @@ def read(path: Path) -> np.ndarray:
 
 
 def compare(said: np.ndarray, heard: np.ndarray, rate: int = RATE) -> tuple[float, float]:
-    """The best normalised cross-correlation, and the delay in milliseconds at which it is found."""
-    size = 1 << (len(said) + len(heard)).bit_length()
-    product = np.fft.irfft(np.fft.rfft(heard, size) * np.fft.rfft(said, size).conj(), size)[: len(heard)]
+    """The correlation of half seconds, each where it fits best, and its delay in milliseconds; the medians of those that are loud.
+
+    As a whole it would not fit: jitter buffers make speech longer and shorter.
+    """
+    parts = [(at, said[at : at + rate // 2]) for at in range(0, len(said) - rate // 2 + 1, rate // 2)]
+    loud = [(at, part) for at, part in parts if np.abs(part).max() > 0.05]
+    found = [(alike, ms - 1000 * at / rate) for at, part in loud for alike, ms in [_best(part, heard, rate)]]
+    return float(np.median([alike for alike, _ in found])), float(np.median([ms for _, ms in found]))
+
+
+def _best(part: np.ndarray, heard: np.ndarray, rate: int) -> tuple[float, float]:
+    """The best normalised cross-correlation, and the milliseconds after which it is found."""
+    size = 1 << (len(part) + len(heard)).bit_length()
+    product = np.fft.irfft(np.fft.rfft(heard, size) * np.fft.rfft(part, size).conj(), size)[: len(heard)]
     best = int(product.argmax())
-    part = heard[best : best + len(said)]
-    return float(product[best] / (np.linalg.norm(part) * np.linalg.norm(said[: len(part)]))), 1000 * best / rate
+    there = heard[best : best + len(part)]
+    return float(product[best] / (np.linalg.norm(there) * np.linalg.norm(part[: len(there)]))), 1000 * best / rate
 
 
 def loudest_hz(sound: np.ndarray) -> float:
