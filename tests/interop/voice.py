@@ -41,7 +41,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def compare(said: np.ndarray, heard: np.ndarray, rate: int = RATE) -> tuple[float, float]:
-    """The correlation of half seconds, each where it fits best, and its delay in milliseconds; the medians of those that are loud.
+    """How alike half seconds are, each where it fits best, and after how many ms that is; the medians of those that are loud.
 
     As a whole it would not fit: jitter buffers make speech longer and shorter.
     """
