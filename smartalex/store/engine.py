@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import orjson
@@ -89,8 +91,22 @@ def _finite(value: Any) -> Any:
 
 
 def _pragmas(busy_ms: int, connection: Any, _: Any) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={busy_ms}", "foreign_keys=ON"):
+    connection.execute(f"PRAGMA busy_timeout={busy_ms}")
+    _write_ahead(connection, monotonic() + busy_ms / 1000)
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _write_ahead(connection: Any, until: float) -> None:
+    """Where two open a new database at once, SQLite refuses one of them this without waiting."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if monotonic() > until:
+                raise
+            sleep(0.01)
 
 
 def upgrade(engine: Engine) -> None:
