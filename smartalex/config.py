@@ -140,12 +140,12 @@ class Limits(Section):
     trunk_calls_per_second: float = Field(default=0.0, ge=0, le=10_000)
     source_calls_per_second: float = Field(default=20.0, ge=1, le=10_000)
     retry_after_s: int = Field(default=10, ge=5, le=60)
-    redis: Annotated[str, AfterValidator(_redis)] = ""
+    redis: Annotated[str, AfterValidator(_redis)] = Field(default="", repr=False)
     redis_grace_s: float = Field(default=300.0, ge=0, le=86_400)
 
 
 class Store(Section):
-    url: str = ""
+    url: str = Field(default="", repr=False)
     timeout_s: float = Field(default=10.0, ge=1, le=300)
     cache_lifetime_s: float = Field(default=86_400.0, ge=0, le=31_536_000)
     node_timeout_s: float = Field(default=60.0, ge=30, le=86_400)
@@ -159,6 +159,7 @@ class Store(Section):
 
 
 class Vault(Section):
+    provider: str = Field(default="local", min_length=1)
     key_file: str = ""
 
 

@@ -6,7 +6,7 @@ wall time.  Audio is `bytes` in an `AudioFormat`; a *frame* is exactly 20 ms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -42,6 +42,8 @@ class AuthAttempt:
     authorizations: tuple[str, ...] = attrs.field(repr=False, default=())
     now: float = 0.0
     names: tuple[str, ...] = ()  # that the peer's TLS certificate proved
+    port: int = 0  # of the source
+    header: Callable[[str], str | None] = attrs.field(default=lambda name: None, repr=False, eq=False)  # the request's, by name
 
 
 @attrs.frozen
@@ -49,17 +51,25 @@ class Verdict:
     """`trunk_id` when accepted; `challenges` (WWW-Authenticate values) to answer 401; else a refusal.
 
     `why` is for our own record only and is never sent to the peer.  `account` is the one whose password was wrong, though the
-    attempt came from where it says it did: somebody guesses.
+    attempt came from where it says it did: somebody guesses.  `others` are trunks that it may be just as well: the number called
+    decides.  `by` is what it was known by, in a word: "credentials", "source", "binding".
     """
 
     trunk_id: str | None = None
     challenges: tuple[str, ...] = ()
     why: str = ""
     account: str = ""
+    others: tuple[str, ...] = ()
+    by: str = ""
 
 
 class IAuthenticator(Interface):
-    """Says which trunk a request belongs to.  Works in memory; never blocks."""
+    """Says which trunk a request belongs to.  Works in memory; never blocks.
+
+    A provider loads a factory that takes an `auth.ground.Ground`, the trunks that have chosen it (`auth = "name:key=value"`), and
+    its options as keywords.  It is made anew when anything of a trunk changes, on a thread.  Of what it says only its own trunks
+    count.  It may have `evidence`, a word for what it goes by.
+    """
 
     name = Attribute("'digest', 'ip-allowlist', ...")
 
@@ -81,6 +91,31 @@ class ISecretStore(Interface):
 
     def delete(name):
         """Forget it; absent names are fine."""
+
+
+class IMasterKey(Interface):
+    """What wraps the data keys of secrets: a key in a file, a key server.  Synchronous; call it off the reactor thread.
+
+    A provider loads a factory that takes its options as keywords and raises ConfigurationError.
+    """
+
+    id = Attribute("Names the key that `wrap` uses now; a secret's row carries it.")
+    where = Attribute("Where the key comes from, for sentences.")
+
+    def wrap(data_key, bound):
+        """(the id of the key used, the 32 bytes wrapped); `bound` are bytes that `unwrap` is given again."""
+
+    def unwrap(given):
+        """Sequence of store.keys.Wrapped -> a data key for each, None for one that cannot be opened."""
+
+    def knows(key_id):
+        """Whether it has the key of this id; '' stands for any."""
+
+    def renew():
+        """Have another key wrap from now on.  What the old one has wrapped can still be opened."""
+
+    def settle():
+        """Everything is wrapped by the new one."""
 
 
 # ---------------------------------------------------------------------- codecs

@@ -28,10 +28,10 @@ from smartalex import plugins
 from smartalex.ai.options import ConversationOptions
 from smartalex.ai.prompts import PromptBook, primary
 from smartalex.ai.turn import Pace
+from smartalex.auth import ground
 from smartalex.auth.allowlist import AllowlistAuthenticator
 from smartalex.auth.digest import DigestAuthenticator
-from smartalex.auth.fenced import Fenced
-from smartalex.auth.firstof import FirstOf
+from smartalex.auth.identity import identity
 from smartalex.calls.admission import Admission
 from smartalex.calls.ban_keeping import BanKeeping
 from smartalex.calls.bans import Bans
@@ -402,17 +402,12 @@ class SmartAlexService(Service):
         return lambda host: fence.authenticate(attempt(host)).trunk_id is not None
 
     def _authenticator(self, tenancy: Tenancy, pause: Pause = at_once) -> IAuthenticator:
-        sources = [(t.id, source) for t in tenancy.trunks.values() if t.auth == "ip-allowlist" for source in t.allowed_sources]
-        known = self._source.credentials(pause)
-        digest = Fenced(
-            DigestAuthenticator(self.config.sip.realm, self.config.sip.digest_algorithms, known.get, self._nonces),
-            {
-                t.id: AllowlistAuthenticator((t.id, s) for s in t.allowed_sources)
-                for t in tenancy.trunks.values()
-                if t.auth == "both"
-            },
-        )
-        return FirstOf([AllowlistAuthenticator(sources), digest]) if sources else digest
+        known, sip = self._source.credentials(pause), self.config.sip
+        digest = DigestAuthenticator(sip.realm, sip.digest_algorithms, known.get, self._nonces)
+        return identity(tenancy.trunks.values(), ground.Ground(ground.Once(digest), self._registered, pause))
+
+    def _registered(self, transport: str, host: str, port: int) -> tuple[str, ...]:
+        return self.bindings.at(Peer(transport, host, port))
 
     def _factories_of(self, agent: Agent) -> tuple[Any, ...]:
         """The agent's chain without what cannot be loaded; with nothing left the caller is asked for a message."""

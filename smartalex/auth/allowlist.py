@@ -2,59 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 
 from zope.interface import implementer
 
+from smartalex.auth.ground import Ground
 from smartalex.errors import ConfigurationError
 from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
+from smartalex.tenants.trunk import Trunk
+
+MAPPED = bytes(10) + b"\xff\xff"
+"""Begins an IPv4 address inside an IPv6 one (RFC 4291 2.5.5.2)."""
+
+PORTION = 50
+"""Networks that are read without a rest."""
+
+Owners = tuple[str, ...]
+Networks = list[tuple[IPv4Network | IPv6Network, str]]
 
 
 @implementer(IAuthenticator)
 class AllowlistAuthenticator:
-    """`sources` are (trunk id, address or CIDR network) pairs; the longest prefix wins.
+    """`sources` are (trunk id, address or CIDR network) pairs; of an address in several, the narrowest comes first.
 
-    Raises ConfigurationError for what is no network, and for a network that two trunks claim.
+    Raises ConfigurationError for what is no network.
     """
 
     name = "ip-allowlist"
+    evidence = "source"
 
-    def __init__(self, sources: Iterable[tuple[str, str]]) -> None:
-        self._nets: dict[tuple[int, int], dict[int, str]] = {}
-        for trunk_id, source in sources:
-            self._add(trunk_id, source)
-        self._order = sorted(self._nets, reverse=True)
+    def __init__(self, sources: Iterable[tuple[str, str]], pause: Callable[[], None] = lambda: None) -> None:
+        nets: tuple[Networks, Networks] = [], []
+        for count, (trunk_id, source) in enumerate(sources, 1):
+            net = _network(source)
+            nets[net.version == 6].append((net, trunk_id))
+            if count % PORTION == 0:
+                pause()
+        self._v4, self._v4_owners = _spans(nets[0])
+        self._v6, self._v6_owners = _spans(nets[1])
 
-    def _add(self, trunk_id: str, source: str) -> None:
-        try:
-            net = ip_network(source)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"allowed source {source!r}: {error}; write an address or a network such as 192.0.2.0/24"
-            ) from None
-        shift = net.max_prefixlen - net.prefixlen
-        owners = self._nets.setdefault((net.version, net.prefixlen), {})
-        if owners.setdefault(int(net.network_address) >> shift, trunk_id) != trunk_id:
-            raise ConfigurationError(f"allowed source {source} is claimed by two trunks")
+    def owners(self, source: str) -> Owners:
+        """The ids of all trunks whose list has this address; raises ValueError or OSError when it is none."""
+        if ":" not in source:
+            return self._v4_owners[bisect_right(self._v4, inet_pton(AF_INET, source))]
+        packed = inet_pton(AF_INET6, source.partition("%")[0])
+        if packed.startswith(MAPPED):
+            return self._v4_owners[bisect_right(self._v4, packed[12:])]
+        return self._v6_owners[bisect_right(self._v6, packed)]
 
     def authenticate(self, attempt: AuthAttempt) -> Verdict:
         try:
-            family, value, width = _number(attempt.source)
-        except ValueError:
+            owners = self.owners(attempt.source)
+        except (ValueError, OSError):
             return Verdict(why="the source is no IP address")
-        for version, prefix in self._order:
-            if version == family:
-                trunk_id = self._nets[version, prefix].get(value >> width - prefix)
-                if trunk_id is not None:
-                    return Verdict(trunk_id)
-        return Verdict(why=f"{attempt.source} is on no trunk's list")
+        return Verdict(owners[0], others=owners[1:]) if owners else Verdict(why=f"{attempt.source} is on no list")
 
 
-@lru_cache(maxsize=4096)
-def _number(source: str) -> tuple[int, int, int]:
-    """(4 or 6, the address as a number, its bits); an IPv4 address inside an IPv6 one is that.  Raises ValueError."""
-    address = ip_address(source.partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.version, int(address), address.max_prefixlen
+def listed(ground: Ground, trunks: Sequence[Trunk]) -> AllowlistAuthenticator:
+    """The provider."""
+    return AllowlistAuthenticator(((trunk.id, source) for trunk in trunks for source in trunk.allowed_sources), ground.pause)
+
+
+def _network(source: str) -> IPv4Network | IPv6Network:
+    try:
+        net = ip_network(source)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"allowed source {source!r}: {error}; write an address or a network such as 192.0.2.0/24"
+        ) from None
+    mapped = getattr(net.network_address, "ipv4_mapped", None)
+    return IPv4Network((mapped, net.prefixlen - 96)) if mapped is not None and net.prefixlen >= 96 else net
+
+
+def _spans(nets: Networks) -> tuple[list[bytes], list[Owners]]:
+    """The first addresses of stretches with the same owners, in order, and whose they are; the first is of what comes before."""
+    starts: list[bytes] = []
+    owners: list[Owners] = [()]
+    inside: list[tuple[int, Owners]] = []
+
+    def begin(at: int, width: int, whose: Owners) -> None:
+        if at >> width:
+            return
+        packed = at.to_bytes(width // 8, "big")
+        if starts and starts[-1] == packed:
+            owners[-1] = whose
+        else:
+            starts.append(packed)
+            owners.append(whose)
+
+    def end(before: int, width: int) -> None:
+        while inside and inside[-1][0] < before:
+            last, _ = inside.pop()
+            begin(last + 1, width, inside[-1][1] if inside else ())
+
+    width = 32
+    for net, owner in sorted(nets, key=lambda one: (int(one[0].network_address), one[0].prefixlen)):
+        width, first = net.max_prefixlen, int(net.network_address)
+        end(first, width)
+        around = inside[-1][1] if inside else ()
+        whose = (owner, *(other for other in around if other != owner))
+        inside.append((int(net.broadcast_address), whose))
+        begin(first, width, whose)
+    end(1 << width, width)
+    return starts, owners

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import time
 
 from zope.interface import implementer
 
+from smartalex.auth.ground import Ground, Once
 from smartalex.errors import RemoteError
 from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
 from smartalex.sip.digest import HASHES, Credentials, NonceSource, challenge, ha1, speaks_for, verify
+from smartalex.tenants.trunk import Trunk
 
 Lookup = Callable[[str], tuple[str, Mapping[str, str]] | None]
-"""username -> (trunk id, HA1 by algorithm), or None."""
+"""username -> (trunk id, HA1 by algorithm), or None.
+
+An earlier password that still opens has its HA1s under "old:ALGORITHM", until "old:until" (Unix seconds).
+"""
 
 
 @implementer(IAuthenticator)
 class DigestAuthenticator:
     """`algorithms` in order of preference (RFC 8760 2.4).
 
-    An unknown user costs the same work and gets the same answer as a wrong password.
+    An unknown user costs the same work and gets the same answer as a wrong password; so does whoever has two.
     """
 
     name = "digest"
+    evidence = "credentials"
 
-    def __init__(self, realm: str, algorithms: Sequence[str], credentials: Lookup, nonces: NonceSource) -> None:
+    def __init__(
+        self, realm: str, algorithms: Sequence[str], credentials: Lookup, nonces: NonceSource, wall: Callable[[], float] = time
+    ) -> None:
         self._realm = realm
         self._algorithms = [a for a in algorithms if a in HASHES]
         self._credentials = credentials
         self._nonces = nonces
+        self._wall = wall
         self._nobody = {a: ha1("", realm, nonces.issue("", 0.0), a) for a in self._algorithms}
 
     def authenticate(self, attempt: AuthAttempt) -> Verdict:
@@ -45,8 +55,7 @@ class DigestAuthenticator:
             return self._challenge(attempt, stale=freshness == "stale")
         found = self._credentials(given.username)
         trunk_id, known = found or (None, self._nobody)
-        right = verify(given, known.get(given.algorithm) or self._nobody[given.algorithm], attempt.method)
-        if trunk_id is None or not right:
+        if not self._right(given, known, attempt.method) or trunk_id is None:
             why = f"wrong password for {given.username[:40]}" if found else f"unknown username {given.username[:40]!r}"
             return Verdict(why=why, account=given.username)
         if not speaks_for(given.uri, attempt.uri, self._realm):
@@ -54,6 +63,14 @@ class DigestAuthenticator:
         if not self._nonces.use(given.nonce, given.nc, attempt.now):
             return self._challenge(attempt, stale=True)
         return Verdict(trunk_id)
+
+    def _right(self, given: Credentials, known: Mapping[str, str], method: str) -> bool:
+        """Both passwords are tried, whether there are two or none: nobody learns from our effort who exists."""
+        nobody = self._nobody[given.algorithm]
+        now = verify(given, known.get(given.algorithm, nobody), method)
+        before = verify(given, known.get("old:" + given.algorithm, nobody), method)
+        lasts = float(known.get("old:until", "0")) > self._wall()
+        return now | (before & lasts)
 
     def _spoken(self, given: Credentials) -> bool:
         return given.algorithm in self._algorithms and given.qop in ("", "auth")
@@ -68,3 +85,8 @@ def _read(text: str) -> Credentials | None:
         return Credentials.parse(text)
     except RemoteError:
         return None
+
+
+def logins(ground: Ground, trunks: Sequence[Trunk]) -> Once:
+    """The provider: the same for all."""
+    return ground.logins

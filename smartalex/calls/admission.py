@@ -7,7 +7,7 @@ then the limits of service, workspace and trunk.  The peer learns the status onl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -22,13 +22,25 @@ from smartalex.tenants.workspace import Tenancy, Workspace
 
 @attrs.frozen
 class Accepted:
-    """It counts from here on: `place` is to be left when the call is over, or does not come about."""
+    """It counts from here on: `place` is to be left when the call is over, or does not come about.
+
+    `by` is what the trunk was known by.
+    """
 
     workspace: Workspace
     trunk: Trunk
     did: Did
     agent: Agent
     place: Place = attrs.field(eq=False)
+    by: str = ""
+
+
+@attrs.frozen
+class Known:
+    """Whose call it is, and by what: "credentials", "source", "binding", with " and DID" where the number had to decide."""
+
+    trunk: Trunk
+    by: str
 
 
 @attrs.frozen
@@ -38,13 +50,17 @@ class Challenged:
 
 @attrs.frozen
 class Refused:
-    """`why` is a word for counters, `detail` the sentence (with the near miss) for `smartalex calls --refused`."""
+    """`why` is a word for counters, `detail` the sentence (with the near miss) for `smartalex calls --refused`.
+
+    Where it was known whose call it is, `trunk` and `by` say so.
+    """
 
     status: int
     why: str
     detail: str
     trunk: Trunk | None = None
     retry_after_s: int = 0
+    by: str = ""
 
 
 Decision = Accepted | Challenged | Refused
@@ -78,14 +94,17 @@ class Admission:
             self.guard.judged(attempt, verdict)
         return verdict
 
-    def identify(self, attempt: AuthAttempt) -> Trunk | Challenged | Refused:
+    def identify(self, attempt: AuthAttempt, called: str = "") -> Known | Challenged | Refused:
         """Which trunk is asking, and nothing more."""
         verdict = self.verdict(attempt)
         if isinstance(verdict, Refused):
             return verdict
         if verdict.challenges:
             return Challenged(tuple(verdict.challenges))
-        trunk = self.tenancy.trunks.get(verdict.trunk_id or "")
+        trunks = [t for key in (verdict.trunk_id, *verdict.others) if (t := self.tenancy.trunks.get(key or "")) is not None]
+        trunk = self._called(trunks, called) if len(trunks) > 1 else next(iter(trunks), None)
+        if trunks and trunk is None:
+            return Refused(403, "ambiguous", self._undecided(trunks, verdict.by, attempt.source, called))
         if trunk is not None and trunk.transports and attempt.transport not in trunk.transports:
             allowed = ", ".join(trunk.transports).upper()
             return Refused(403, "transport", f"trunk {trunk.name} may call over {allowed}, not {attempt.transport.upper()}")
@@ -93,7 +112,23 @@ class Admission:
             return Refused(
                 403, "certificate", f"no TLS certificate for {trunk.client_certificate}, as trunk {trunk.name} demands"
             )
-        return trunk or Refused(403, "credentials", verdict.why or "no trunk accepted these credentials")
+        if trunk is None:
+            return Refused(403, "credentials", verdict.why or "no trunk accepted these credentials")
+        return Known(trunk, verdict.by + (" and DID" if len(trunks) > 1 else ""))
+
+    def _called(self, trunks: Sequence[Trunk], called: str) -> Trunk | None:
+        """The one that has this number, or the longest prefix of it; None when several have, or none."""
+        found = [(trunk, self.tenancy.routes_of(trunk.id).find(called)) for trunk in trunks]
+        lengths = [(_exactness(did), trunk) for trunk, did in found if did is not None]
+        best = max((length for length, _ in lengths), default=None)
+        chosen = [trunk for length, trunk in lengths if length == best]
+        return chosen[0] if len(chosen) == 1 else None
+
+    def _undecided(self, trunks: Sequence[Trunk], by: str, source: str, called: str) -> str:
+        names = " and ".join(sorted(trunk.name for trunk in trunks))
+        has = [trunk.name for trunk in trunks if self.tenancy.routes_of(trunk.id).find(called) is not None]
+        whose = f"{' and '.join(sorted(has))} have it alike" if has else "none of them has it"
+        return f"{source} is trunks {names} by {by or 'what it brought'}, and DID {called or '(none)'} does not decide: {whose}"
 
     def decide(self, attempt: AuthAttempt, called: str) -> Decision:
         """`called` is the user part of the Request-URI."""
@@ -102,10 +137,13 @@ class Admission:
         if self.outdated:
             why = "the database is away for longer than store.cache_lifetime_s"
             return Refused(503, "store", why, None, self.limits.retry_after_s())
-        found = self.identify(attempt)
-        return self._route(found, called) if isinstance(found, Trunk) else found
+        found = self.identify(attempt, called)
+        if not isinstance(found, Known):
+            return found
+        decision = self._route(found.trunk, called)
+        return attrs.evolve(decision, by=found.by)
 
-    def _route(self, trunk: Trunk, called: str) -> Decision:
+    def _route(self, trunk: Trunk, called: str) -> Accepted | Refused:
         if not trunk.active:
             return Refused(403, "suspended", f"trunk {trunk.name} is suspended", trunk)
         routes = self.tenancy.routes_of(trunk.id)
@@ -122,6 +160,10 @@ class Admission:
         if isinstance(place, Full):
             return Refused(503, place.why, place.detail, trunk, place.retry_after_s)
         return Accepted(workspace, trunk, found, workspace.settled(agent), place)
+
+
+def _exactness(did: Did) -> int:
+    return len(did.number) - 1 if did.number.endswith("*") else 1_000
 
 
 def unknown_did(called: str, trunk: Trunk, near: str | None) -> str:

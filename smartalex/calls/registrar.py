@@ -71,6 +71,7 @@ class TrunkBindings:
         self._written: Deferred[Any] = succeed(None)
         self._pruning = LoopingCall(self._prune)
         self._pruning.clock = reactor
+        self._place()
 
     # ------------------------------------------------------------------ life
 
@@ -83,6 +84,7 @@ class TrunkBindings:
             except (RemoteError, ValueError) as error:
                 self.log.warn("a binding of trunk {trunk} is lost: {error}", trunk=row["trunk"], error=error)
         self._registrar.bindings.update((trunk, tuple(bindings)) for trunk, bindings in kept.items())
+        self._place()
 
     def start(self) -> None:
         self._pruning.start(PRUNE_S)
@@ -91,6 +93,7 @@ class TrunkBindings:
         """The trunks have changed: those that are gone have no bindings."""
         for gone in self._registrar.bindings.keys() - self._admission.tenancy.trunks.keys():
             self._registrar.forget(gone)
+        self._place()
 
     def stop(self) -> Deferred[Any]:
         """Fires when everything is kept."""
@@ -119,6 +122,22 @@ class TrunkBindings:
     def peers(self, trunk_id: str) -> tuple[Peer, ...]:
         return tuple(way.peer for way in self.ways(trunk_id))
 
+    def at(self, peer: Peer) -> tuple[str, ...]:
+        """The trunks whose PBX has registered from just there, over the same connection; behind a proxy it could be anybody."""
+        found = self._placed.get(peer, ())
+        return tuple(key for key in found if any(one.peer == peer and not one.path for one in self._registrar.of(key)))
+
+    def _place(self) -> None:
+        self._placed: dict[Peer, tuple[str, ...]] = {}
+        for key, bindings in self._registrar.bindings.items():
+            self._add(key, bindings)
+
+    def _add(self, key: str, bindings: Iterable[Binding]) -> None:
+        for binding in bindings:
+            known = self._placed.get(binding.peer, ())
+            if key not in known:
+                self._placed[binding.peer] = (*known, key)
+
     def gauges(self) -> dict[str, dict[str, float]]:
         trunks = self._admission.tenancy.trunks
         known = {trunks[key].name: float(len(self._registrar.of(key))) for key in self._registrar.bindings if key in trunks}
@@ -144,21 +163,24 @@ class TrunkBindings:
         assert source is not None
         attempt = AuthAttempt(
             "REGISTER", request.uri, source.host, source.transport, tuple(request.headers.get_all("Authorization")),
-            self._clocks.now(),
+            self._clocks.now(), port=source.port, header=request.headers.get,
         )  # fmt: skip
         verdict = self._admission.verdict(attempt)
         if isinstance(verdict, Refused):
             raise Refusal(verdict.status, ("Retry-After", str(verdict.retry_after_s)))
         if verdict.challenges:
             raise Refusal(401, *(("WWW-Authenticate", challenge) for challenge in verdict.challenges))
-        trunk = self._admission.tenancy.trunks.get(verdict.trunk_id or "")
-        if trunk is None or not trunk.active or not self._certified(trunk, source):
+        known = self._admission.tenancy.trunks
+        trunks = [known[key] for key in (verdict.trunk_id or "", *verdict.others) if key in known]
+        may = [trunk for trunk in trunks if trunk.active and self._certified(trunk, source)]
+        if not may:
             raise Refusal(403)
         self.authenticated(source.host)
         user = request.to.uri.user_text.lower()
-        if request.to.uri.scheme not in ("sip", "sips") or user not in (trunk.username.lower(), trunk.name.lower()) or not user:
+        named = [trunk for trunk in may if user in (trunk.username.lower(), trunk.name.lower())]
+        if request.to.uri.scheme not in ("sip", "sips") or not named or not user:
             raise Refusal(404)
-        return trunk.id
+        return named[0].id
 
     def _certified(self, trunk: Trunk, source: Peer) -> bool:
         return not trunk.client_certificate or trunk.client_certificate.lower() in self._agent.certificate_names(source)
@@ -166,12 +188,16 @@ class TrunkBindings:
     def bound(self, key: str, before: tuple[Binding, ...], after: tuple[Binding, ...]) -> None:
         if len(before) != len(after):
             self._tell(key, len(after))
+        self._add(key, after)
         self._note(key)
 
     # ------------------------------------------------------------------ keeping
 
     def _prune(self) -> None:
-        for key in self._registrar.prune():
+        shorter = self._registrar.prune()
+        if shorter or len(self._placed) > 2 * sum(map(len, self._registrar.bindings.values())):
+            self._place()
+        for key in shorter:
             self._tell(key, len(self._registrar.of(key)))
             self._note(key)
 

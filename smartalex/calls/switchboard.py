@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from smartalex.ai.prompts import PromptBook
 from smartalex.ai.runtime import Conversation, ConversationOptions
-from smartalex.calls.admission import Accepted, Admission, Challenged, Refused
+from smartalex.calls.admission import Accepted, Admission, Challenged, Known, Refused
 from smartalex.calls.call import Call, Party, Plant
 from smartalex.calls.media import CallMedia
 from smartalex.calls.record import CallRecord, Tracer, new_id, printable
@@ -105,9 +105,10 @@ class Switchboard:
         attempt = AuthAttempt(
             "INVITE", request.uri, session.peer.host, session.peer.transport,
             tuple(request.headers.get_all("Authorization")), self._records.now(), self.certificate_names(session.peer),
+            session.peer.port, request.headers.get,
         )  # fmt: skip
         if session.replaces is not None:
-            self._replace(session, session.replaces, self.admission.identify(attempt))
+            self._replace(session, session.replaces, self.admission.identify(attempt, called_number(request)))
             return
         decision = self.admission.decide(attempt, called_number(request))
         if isinstance(decision, Accepted) or (isinstance(decision, Refused) and decision.trunk is not None):
@@ -124,15 +125,15 @@ class Switchboard:
                 self._left(decision)
                 raise
 
-    def _replace(self, session: Session, old: Session, who: Trunk | Challenged | Refused) -> None:
+    def _replace(self, session: Session, old: Session, who: Known | Challenged | Refused) -> None:
         """Another leg of the PBX takes the caller's place, as when a call is parked and picked up (RFC 3891)."""
         if isinstance(who, Challenged):
             session.challenge(who.challenges)
             return
         call = next((call for call in self.calls.values() if call.session is old), None)
-        if isinstance(who, Refused) or call is None or call.accepted.trunk.id != who.id:
+        if isinstance(who, Refused) or call is None or call.accepted.trunk.id != who.trunk.id:
             why = "Replaces names a call of another trunk"
-            self._refuse(session, who if isinstance(who, Refused) else Refused(403, "replaces", why, who))
+            self._refuse(session, who if isinstance(who, Refused) else Refused(403, "replaces", why, who.trunk, by=who.by))
             return
         call.replace(session, self.address_for(session.peer))
 
@@ -148,6 +149,7 @@ class Switchboard:
             fields = invite_fields(session, caller)
             trunk = refused.trunk.name if refused.trunk else ""
             record.open({**fields, "trunk": trunk, "status": refused.status, "detail": refused.detail})
+            record.event("identified", data={"trunk": trunk, "by": refused.by} if trunk else {"near": refused.detail})
             record.close("refused", refused.why)
         else:
             self._plant.counters.count("calls.refusal_unrecorded")
@@ -163,6 +165,7 @@ class Switchboard:
             **invite_fields(session, caller), "workspace": accepted.workspace.id, "trunk": accepted.trunk.name,
             "did": accepted.did.number, "agent": accepted.agent.name,
         })  # fmt: skip
+        record.event("identified", data={"trunk": accepted.trunk.name, "by": accepted.by})
         for number, reason in caller.diverted:
             record.event("diverted", data={"from": number, "reason": reason or None})
         policy = Policy.parse(accepted.trunk.stir)

@@ -15,22 +15,57 @@ LETTERS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
 
+OLD, UNTIL = "old:", "old:until"
+"""What begins the keys of an earlier password's HA1s, and when that ends."""
+
+
+class Password(str):
+    """One that is about to be shown, once, to who asked for it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+class Kept(dict[str, str]):
+    """What digest needs of passwords."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+
 def new_username() -> str:
     return "sa_" + "".join(secrets.choice(BASE32) for _ in range(12))
 
 
-def issue(vault: ISecretStore, trunk_id: str, username: str, realm: str) -> str:
-    """A new password for the trunk: the only time anybody sees it."""
-    password = "".join(secrets.choice(LETTERS) for _ in range(24))
+def issue(vault: ISecretStore, trunk_id: str, username: str, realm: str, *, until: float = 0.0) -> Password:
+    """A new password for the trunk: the only time anybody sees it.  The one it has had opens `until` then (Unix seconds)."""
+    password = Password("".join(secrets.choice(LETTERS) for _ in range(24)))
     kept = {"realm": realm, **{algorithm: ha1(username, realm, password, algorithm) for algorithm in HASHES}}
+    if until:
+        before = read(vault, trunk_id)
+        kept |= {OLD + algorithm: before[algorithm] for algorithm in HASHES if algorithm in before}
+        kept[UNTIL] = repr(until)
     vault.put(_name(trunk_id), json.dumps(kept).encode())
     return password
 
 
 def read(vault: ISecretStore, trunk_id: str) -> Mapping[str, str]:
-    """HA1 by algorithm, and 'realm'; raises KeyError when none was issued."""
-    kept: dict[str, str] = json.loads(vault.get(_name(trunk_id)))
-    return kept
+    """HA1 by algorithm, and 'realm'; those of an earlier password under OLD.  Raises KeyError when none was issued."""
+    return Kept(json.loads(vault.get(_name(trunk_id))))
+
+
+def drop_old(vault: ISecretStore, trunk_id: str) -> bool:
+    """The earlier password opens nothing any more; False when there was none."""
+    kept = read(vault, trunk_id)
+    if UNTIL in kept:
+        vault.put(_name(trunk_id), json.dumps({key: held for key, held in kept.items() if not key.startswith(OLD)}).encode())
+    return UNTIL in kept
 
 
 def read_many(vault: ISecretStore, trunk_ids: Sequence[str]) -> dict[str, Mapping[str, str]]:
@@ -39,7 +74,7 @@ def read_many(vault: ISecretStore, trunk_ids: Sequence[str]) -> dict[str, Mappin
     if many is None:
         return {}
     names = {_name(trunk_id): trunk_id for trunk_id in trunk_ids}
-    return {names[name]: json.loads(kept) for name, kept in many(list(names)).items()}
+    return {names[name]: Kept(json.loads(kept)) for name, kept in many(list(names)).items()}
 
 
 def forget(vault: ISecretStore, trunk_id: str) -> None:

@@ -88,7 +88,7 @@ class Repository:
             newest = tenancy.revision(connection)
             changes = tenancy.changes(connection, self._opened_at, newest)
             trunks = connection.execute(
-                select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.auth != "ip-allowlist")
+                select(schema.trunk.c.id, schema.trunk.c.username).where(schema.trunk.c.username != "")
             ).all()
         anew = changes.get("trunk", set()) if changes is not None else self._opened.keys()
         opened = {key: found for key, found in self._opened.items() if key not in anew}
@@ -116,10 +116,15 @@ class Repository:
             row = connection.execute(tenancy.TRUNKS.where(schema.trunk.c.name == name)).first()
         return tenancy.trunk_of(tuple(row)) if row is not None else None
 
-    def rotate(self, trunk: Trunk, realm: str) -> str:
-        """A new password for this trunk; the old one stops working when the service notices."""
+    def rotate(self, trunk: Trunk, realm: str, *, until: float = 0.0) -> str:
+        """A new password for this trunk; the old one opens `until` then (Unix seconds), else until the service notices."""
         with self.change("trunk", trunk.id, "rotated the password", trunk.name):
-            return credentials.issue(self.vault, trunk.id, trunk.username, realm)
+            return credentials.issue(self.vault, trunk.id, trunk.username, realm, until=until)
+
+    def end_overlap(self, trunk: Trunk) -> bool:
+        """The password from before the last rotation opens nothing any more; False when it did not anyway."""
+        with self.change("trunk", trunk.id, "ended the overlap of passwords", trunk.name):
+            return credentials.drop_old(self.vault, trunk.id)
 
     # ------------------------------------------------------------------ administration
 

@@ -115,7 +115,14 @@ audit = Table(
     Column("data", JSON, nullable=False),
 )  # fmt: skip
 
-secret = Table("secret", metadata, Column("name", String, primary_key=True), Column("sealed", LargeBinary, nullable=False))
+secret = Table(
+    "secret", metadata,
+    Column("name", String, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("key_id", String, nullable=False, server_default=""),
+    Column("wrapped", LargeBinary),
+)  # fmt: skip
+"""`key_id` names the master key that has wrapped the data key, '' where that was not written down."""
 
 call = Table(
     "call", metadata,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any
@@ -12,16 +13,19 @@ from typing import IO, Any
 import attrs
 from sqlalchemy import Engine
 
+from smartalex import plugins
 from smartalex.config import Config
 from smartalex.errors import ConfigurationError
+from smartalex.interfaces import IMasterKey
 from smartalex.store.certificate import self_signed
 from smartalex.store.demo import seed_demo
 from smartalex.store.engine import StoreUnreachable, exclusive, open_engine, upgrade
 from smartalex.store.journal import Journal
+from smartalex.store.keys import Succession, local_keys
 from smartalex.store.picture import Picture
 from smartalex.store.presence import Presence
 from smartalex.store.repository import Repository
-from smartalex.store.vault import Vault, holds_secrets, master_key
+from smartalex.store.vault import Vault, holds_secrets
 
 
 @attrs.frozen
@@ -63,10 +67,8 @@ def open_state(config: Config, *, serve: bool = True) -> State:
     engine = open_engine(config.store.url or f"sqlite:///{folder / 'smartalex.db'}", config.store.timeout_s)
     picture = Picture(folder) if engine.dialect.name != "sqlite" else None
     known = _known(engine, picture if serve else None, config.store.cache_lifetime_s)
-    key_file = Path(config.vault.key_file or folder / "vault.key")
-    key = master_key(key_file, create=not holds_secrets(known))
-    if not Vault(known, key).fits():
-        raise ConfigurationError(f"{key_file}: this is the master key of another state directory; put the right one back")
+    key = _master_key(config, folder, create=not holds_secrets(known))
+    Vault(known, key).check(thoroughly=serve)
     repository = Repository(engine, Vault(engine, key))
     issued = _issued(repository, config) if known is engine else None
     certificate, private = folder / "tls.crt", folder / "tls.key"
@@ -77,6 +79,18 @@ def open_state(config: Config, *, serve: bool = True) -> State:
     last_known = repository if known is engine else Repository(known, Vault(known, key))
     journal = Journal(folder / "journal", run)
     return State(folder, repository, last_known, picture, journal, presence, certificate, private, issued, lock)
+
+
+def _master_key(config: Config, folder: Path, *, create: bool) -> IMasterKey:
+    """Where the provider is another, the keys of before open what they have wrapped."""
+    file, chosen = Path(config.vault.key_file or folder / "vault.key"), bool(config.vault.key_file)
+    if config.vault.provider == "local":
+        return local_keys(file, os.environ, create=create, chosen=chosen)
+    provider, options = plugins.find("IMasterKey", config.vault.provider)
+    master: IMasterKey = provider.load()(**options)
+    with suppress(ConfigurationError):
+        return Succession(master, local_keys(file, os.environ, create=False, chosen=chosen))
+    return master
 
 
 def _known(engine: Engine, picture: Picture | None, lifetime_s: float) -> Engine:

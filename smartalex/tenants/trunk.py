@@ -66,4 +66,4 @@ class Trunk:
     @property
     def digest(self) -> bool:
         """Whether it has a password."""
-        return self.auth in ("digest", "both")
+        return self.auth in ("digest", "both", "registration") or (self.auth.startswith("all-of:") and "digest" in self.auth)

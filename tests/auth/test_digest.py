@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 from unittest import TestCase, mock
 
+import attrs
 from zope.interface.verify import verifyObject
 
-from smartalex.auth.allowlist import AllowlistAuthenticator
 from smartalex.auth.digest import DigestAuthenticator
-from smartalex.auth.firstof import FirstOf
 from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
 from smartalex.sip.digest import HASHES, DigestClient, NonceSource, Secret, ha1
 from smartalex.sip.message import Headers, Response
@@ -102,6 +101,29 @@ class Digest(TestCase):
         self.assertEqual(self.digest.authenticate(attempt), Verdict(why="wrong password for sa_user", account="sa_user"))
 
 
+class Overlap(TestCase):
+    """Two passwords at once, for a while."""
+
+    def setUp(self) -> None:
+        new, old = ({a: ha1("sa_user", REALM, word, a) for a in HASHES} for word in ("new", "old"))
+        known = {"sa_user": ("t1", {**new, **{f"old:{a}": held for a, held in old.items()}, "old:until": "5000.0"})}
+        self.wall = 4999.0
+        nonces = NonceSource(bytes(32), 60.0)
+        self.digest = DigestAuthenticator(REALM, ("MD5", "SHA-256"), known.get, nonces, lambda: self.wall)
+
+    def judged(self, password: str) -> str | None:
+        blank = AuthAttempt("INVITE", URI, "192.0.2.1", "udp")
+        response = Response(401, "Unauthorized", Headers([("WWW-Authenticate", self.digest.authenticate(blank).challenges[0])]))
+        ((_, value),) = DigestClient("sa_user", Secret(password), lambda: "c0").authorization(response, "INVITE", URI)
+        trunk_id: str | None = self.digest.authenticate(attrs.evolve(blank, authorizations=(value,))).trunk_id
+        return trunk_id
+
+    def test_both_until_it_ends_then_the_new_one(self) -> None:
+        self.assertEqual([self.judged(word) for word in ("new", "old", "wrong")], ["t1", "t1", None])
+        self.wall = 5000.0
+        self.assertEqual([self.judged(word) for word in ("new", "old", "wrong")], ["t1", None, None])
+
+
 class Counting:
     """A hash that notes how often it was begun."""
 
@@ -118,7 +140,9 @@ class Work(TestCase):
     """Nobody learns from our effort whether a user exists, and more headers do not buy more of it."""
 
     def setUp(self) -> None:
-        known = {**KNOWN, "md5_only": ("t2", {"MD5": ha1("md5_only", REALM, "right", "MD5")})}
+        lately = {"old:" + name: known for name, known in KNOWN["sa_user"][1].items()}
+        known = {**KNOWN, "md5_only": ("t2", {"MD5": ha1("md5_only", REALM, "right", "MD5")}),
+                 "sa_two": ("t3", {**lately, "old:until": "9e9"}), "sa_had": ("t3", {**lately, "old:until": "1.0"})}  # fmt: skip
         self.looked_up: list[str] = []
 
         def look_up(username: str) -> Any:
@@ -145,28 +169,17 @@ class Work(TestCase):
 
     def test_every_guess_costs_the_same(self) -> None:
         for algorithm, other in (("MD5", "SHA-256"), ("SHA-256", "MD5")):
-            for who in (("sa_user", "right"), ("sa_user", "wrong"), ("nobody", "right"), ("md5_only", "right"), ("", "x")):
+            for who in (("sa_user", "right"), ("sa_user", "wrong"), ("nobody", "right"), ("md5_only", "right"), ("", "x"),
+                        ("sa_two", "right"), ("sa_two", "wrong"), ("sa_had", "right")):  # fmt: skip
                 with self.subTest(algorithm=algorithm, who=who):
                     cost = self.cost(self.answer(algorithm, *who))
-                    self.assertEqual(cost, ({algorithm: 2, other: 0}, 1))
+                    self.assertEqual(cost, ({algorithm: 4, other: 0}, 1))
 
     def test_many_credentials_cost_no_more_than_one(self) -> None:
         answers = [self.answer("MD5", "sa_user", f"guess {n}") for n in range(20)]
-        self.assertEqual(self.cost(*answers), ({"MD5": 2, "SHA-256": 0}, 1))
+        self.assertEqual(self.cost(*answers), ({"MD5": 4, "SHA-256": 0}, 1))
 
     def test_what_cannot_be_right_costs_nothing(self) -> None:
         answer = self.answer("MD5", "sa_user", "right")
         for useless in (answer.replace("=MD5", "=MD5-sess"), answer.replace('nonce="', 'nonce="x'), answer + ", a=1, a=2"):
             self.assertEqual(self.cost(useless), ({"MD5": 0, "SHA-256": 0}, 0))
-
-
-class First(TestCase):
-    def test_the_first_that_knows_the_trunk_decides_else_the_last_one_answers(self) -> None:
-        here, there = AllowlistAuthenticator([("t1", "192.0.2.1")]), AllowlistAuthenticator([("t2", "192.0.2.0/24")])
-        both = FirstOf([here, there])
-        self.assertTrue(verifyObject(IAuthenticator, both))
-        for source, trunk_id in (("192.0.2.1", "t1"), ("192.0.2.2", "t2"), ("198.51.100.1", None)):
-            self.assertEqual(both.authenticate(AuthAttempt("INVITE", URI, source, "udp")).trunk_id, trunk_id)
-
-    def test_none_configured_lets_nobody_in(self) -> None:
-        self.assertIsNone(FirstOf([]).authenticate(AuthAttempt("INVITE", URI, "192.0.2.1", "udp")).trunk_id)

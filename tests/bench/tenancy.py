@@ -72,7 +72,7 @@ def fill(repository: Repository, sizes: argparse.Namespace) -> None:
     kept = json.dumps({"realm": "smartalex", **{a: ha1("user", "smartalex", "password", a) for a in HASHES}}).encode()
     names = [f"trunk/t{n}/digest" for n in range(sizes.trunks)]
     vault = cast(Vault, repository.vault)
-    rows.append((schema.secret, [{"name": name, "sealed": vault.seal(name, kept)} for name in names]))
+    rows.append((schema.secret, [attrs.asdict(vault.seal(name, kept)) for name in names]))
     with repository.engine.begin() as connection:
         for table, values in rows:
             for start in range(0, len(values), CHUNK):

@@ -126,3 +126,32 @@ class Deciding(TestCase):
         lonely = attrs.evolve(TENANCY, routes=())
         decision = Admission(Says(Verdict("t1")), lonely, Limits(Bounds(10))).decide(ATTEMPT, "alex")
         self.assertEqual(self.refused(decision, 404, "did").detail, "DID alex unknown; trunk acme has no DIDs")
+
+
+class Undecided(TestCase):
+    """Two trunks at one address."""
+
+    def decide(self, called: str, *dids: tuple[str, str]) -> Decision:
+        picture = attrs.evolve(
+            TENANCY, trunks={"t1": TRUNK, "t2": attrs.evolve(OTHER, active=True)}, routes=[Did(n, t, "a1") for n, t in dids]
+        )
+        says = Says(Verdict("t1", others=("t2",), by="source"))
+        return Admission(says, picture, Limits(Bounds(10))).decide(ATTEMPT, called)
+
+    def test_the_number_decides(self) -> None:
+        for called, trunk_id in (("100", "t1"), ("200", "t2"), ("2111", "t2"), ("2222", "t1")):
+            decision = self.decide(called, ("100", "t1"), ("200", "t2"), ("21*", "t2"), ("2*", "t1"))
+            assert isinstance(decision, Accepted)
+            self.assertEqual((decision.trunk.id, decision.by), (trunk_id, "source and DID"))
+
+    def test_what_it_does_not_decide_is_refused_with_the_reason(self) -> None:
+        for dids, whose in (
+            ((("1", "t1"),), "none of them has it"),
+            ((("7*", "t1"), ("7*", "t2")), "acme and other have it alike"),
+        ):
+            refused = self.decide("700", *dids)
+            assert isinstance(refused, Refused)
+            self.assertEqual((refused.status, refused.why), (403, "ambiguous"))
+            self.assertEqual(
+                refused.detail, f"192.0.2.1 is trunks acme and other by source, and DID 700 does not decide: {whose}"
+            )

@@ -9,9 +9,9 @@ from unittest import TestCase
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 
-from smartalex.auth.allowlist import AllowlistAuthenticator
 from smartalex.auth.digest import DigestAuthenticator
-from smartalex.auth.firstof import FirstOf
+from smartalex.auth.ground import Ground, Once
+from smartalex.auth.identity import identity
 from smartalex.calls.admission import Admission
 from smartalex.calls.limits import Bounds, Limits
 from smartalex.calls.registrar import KEEP_S, PRUNE_S, Clocks, TrunkBindings
@@ -51,7 +51,8 @@ class Registering(TestCase):
             for trunk in TRUNKS
         }
         digest = DigestAuthenticator(REALM, ("SHA-256", "MD5"), known.get, NonceSource(bytes(32), 60))
-        self.admission = Admission(FirstOf([AllowlistAuthenticator([("carrier", CARRIER)]), digest]), tenancy, Limits(Bounds(10)))
+        known_by = identity(tenancy.trunks.values(), Ground(Once(digest), lambda *peer: self.bindings.at(Peer(*peer))))
+        self.admission = Admission(known_by, tenancy, Limits(Bounds(10)))
         clock = self.network.clock
         clocks = Clocks(lambda: BASE_S + clock.seconds(), clock.seconds)
         bindings = TrunkBindings(clock, agent.ua, self.admission, clocks, agent.counters, self.keep)

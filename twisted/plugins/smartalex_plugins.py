@@ -12,7 +12,20 @@ smartalex = ServiceMaker("SmartAlex", "smartalex.tap", "AI voice platform for th
 
 uvloop = Reactor("uvloop", "smartalex.reactor", "asyncio reactor over the uvloop event loop")
 
-digest = LazyProvider("IAuthenticator", "digest", "SIP digest, issued credentials", "smartalex.auth.digest:DigestAuthenticator")
+digest = LazyProvider("IAuthenticator", "digest", "SIP digest, issued credentials", "smartalex.auth.digest:logins")
+allowlist = LazyProvider("IAuthenticator", "ip-allowlist", "addresses and networks", "smartalex.auth.allowlist:listed")
+all_of = LazyProvider(
+    "IAuthenticator", "all-of", "several at once: of=digest+ip-allowlist (also called both)", "smartalex.auth.allof:all_of"
+)
+registration = LazyProvider(
+    "IAuthenticator", "registration", "calls from where the PBX has registered from", "smartalex.auth.registered:registered"
+)
+transit = LazyProvider(
+    "IMasterKey",
+    "transit",
+    "HashiCorp Vault: key=NAME, address=, mount=, token_file=; needs hvac",
+    "smartalex.store.transit:transit",
+)
 receptionist = LazyProvider(
     "IVoiceAgentFactory",
     "receptionist",

@@ -9,6 +9,10 @@ from alembic import op
 revision = "0005"
 down_revision = "0004"
 
+WRAPPED = 12 + 32 + 16
+"""Bytes of a wrapped data key, which stood before the text that it seals."""
+
+secret = sa.table("secret", *(sa.column(name) for name in ("name", "sealed", "wrapped")))
 agent = sa.table("agent", sa.column("max_duration_s", sa.Integer()))
 
 
@@ -66,3 +70,12 @@ def upgrade() -> None:
         sa.Column("data", sa.JSON(), nullable=False),
     )
     op.execute(agent.update().where(agent.c.max_duration_s == 300).values(max_duration_s=0))
+    with op.batch_alter_table("secret") as table:
+        table.add_column(sa.Column("key_id", sa.String(), nullable=False, server_default=""))
+        table.add_column(sa.Column("wrapped", sa.LargeBinary()))
+    rows = op.get_bind().execute(sa.select(secret.c.name, secret.c.sealed)).all()
+    for name, sealed in rows:
+        if len(sealed) <= WRAPPED:
+            continue
+        parts = {"wrapped": bytes(sealed[:WRAPPED]), "sealed": bytes(sealed[WRAPPED:])}
+        op.execute(secret.update().where(secret.c.name == name).values(**parts))
