@@ -192,7 +192,7 @@ class SmartAlexService(Service):
         self.switchboard = Switchboard(self.admission, plant, voices, records, clock)
         rtp = config.rtp
         plane_options = PlaneOptions(
-            config.node.host, rtp.port_range, 5, rtp.quarantine_s, rtp.symmetric, address_ipv6=config.node.host_ipv6
+            config.node.host, rtp.port_range, 5, rtp.quarantine_s, rtp.symmetric, address_ipv6=config.node.host_ipv6, exact=True
         )
         self.plane = MediaPlane(self.reactor, plane_options, self.switchboard, self.counters, secrets.randbits)
         self.plane.clock = clock

@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any, Final
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from smartalex.errors import ResourcesExhausted
 from smartalex.interfaces import ICounters, IMediaSink
+from smartalex.rtp.alarm import Alarm, alarm
 from smartalex.rtp.control import READ_S, Control
 from smartalex.rtp.dtls import Handshake, Identity
 from smartalex.rtp.leg import CONCEALED, NOTHING, Leg, LegStats, MediaParams
@@ -43,7 +44,7 @@ class PlaneOptions:
     """`ports` is the inclusive range; even ports carry RTP, the odd one above RTCP.
 
     `polled`: the tick reads each leg's packets just before it needs them.  Otherwise the reactor does as they
-    arrive, which costs a wake-up for each and gains nothing that is heard.
+    arrive, which costs a wake-up for each and gains nothing that is heard.  `exact`: by a timer of the kernel's, if it has one.
     """
 
     address: str = "0.0.0.0"
@@ -53,6 +54,7 @@ class PlaneOptions:
     symmetric: bool = True
     polled: bool = True
     address_ipv6: str = ""
+    exact: bool = False
 
 
 @attrs.frozen
@@ -103,7 +105,7 @@ class MediaPlane:
         self._slots: list[list[Leg]] = [[] for _ in range(options.slots)]
         self._readers: dict[Leg, Reader] = {}
         self._beginning: dict[Leg, float] = {}  # whose RTCP is to begin, and when, the first one first
-        self._alarm: IDelayedCall | None = None
+        self._alarm: Alarm | None = None
         self._slot = self._woken = 0  # the next one, and the one that the alarm is set for
         self._due = self._wake = 0.0
         self._lateness = [0] * _BUCKETS
@@ -116,11 +118,12 @@ class MediaPlane:
 
     def start(self) -> None:
         self._due = self._now() + self._step
-        self._schedule()
+        self._alarm = alarm(self._reactor, self._tick, exact=self._options.exact)
+        self._schedule(self._alarm)
 
     def stop(self) -> None:
         if self._alarm is not None:
-            self._alarm.cancel()
+            self._alarm.close()
             self._alarm = None
         for leg in list(self._readers):
             leg.close()
@@ -196,8 +199,7 @@ class MediaPlane:
         late = not self._slots[slot] and slot != self._woken
         self._slots[slot] = [*self._slots[slot], leg]
         if late and self._alarm is not None:
-            self._alarm.cancel()
-            self._schedule()
+            self._schedule(self._alarm)
 
     def _leave(self, leg: Leg) -> None:
         # A new list: the tick may be walking over the old one.
@@ -249,7 +251,7 @@ class MediaPlane:
 
     # ------------------------------------------------------------------ the tick
 
-    def _schedule(self) -> None:
+    def _schedule(self, alarm: Alarm) -> None:
         """Wake for the next slot that holds a leg, or after a round of empty ones."""
         slots, slot, due = self._slots, self._slot, self._due
         for _ in range(len(slots) - 1):
@@ -258,8 +260,7 @@ class MediaPlane:
             slot = (slot + 1) % len(slots)
             due += self._step
         self._wake, self._woken = due, slot
-        # Whole milliseconds: event loops count in them, and uvloop would go round and round for the fraction.
-        self._alarm = self._reactor.callLater(max(0.0, round(due - self._now(), 3)), self._tick)
+        alarm.set(due - self._now())
 
     def _tick(self) -> None:
         """One slot, or as many as are due; the schedule is absolute, so that nothing drifts."""
@@ -280,7 +281,7 @@ class MediaPlane:
             self._due += self._step
             self._run_slot(legs)
         if self._alarm is not None:  # not stopped meanwhile
-            self._schedule()
+            self._schedule(self._alarm)
 
     def _begin_control(self) -> None:
         now, beginning = self._now(), self._beginning
@@ -297,16 +298,27 @@ class MediaPlane:
             leg.sender.skip(frames)
 
     def _run_slot(self, legs: list[Leg]) -> None:
-        batch, polled = [], self._options.polled
+        """One kind of work for all of them, then the next: the processor goes through each in one go."""
+        batch = []
+        if self._options.polled:
+            for leg in legs:
+                try:
+                    leg.poll()
+                except Exception:
+                    self.fault("a leg could not read")
         for leg in legs:
             try:
-                if polled:
-                    leg.poll()
                 leg.tick()
-                if leg.receiver.enabled:
-                    batch.append((leg, *leg.hear()))
             except Exception:
-                self.fault("a leg failed")
+                self.fault("a leg could not send")
+        for leg in legs:
+            if leg.receiver.enabled:
+                try:
+                    pcm, flags = leg.hear()
+                except Exception:
+                    self.fault("a leg could not hear")
+                else:
+                    batch.append((leg, pcm, flags))
         if batch:
             try:
                 self.sink.on_frames(batch)

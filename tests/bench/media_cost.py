@@ -131,7 +131,9 @@ class Run:
         self.suite, self.codec = suite, codec
         self.frames = 0
         self.profile = cProfile.Profile() if profile else None
-        self.plane = MediaPlane(reactor, PlaneOptions("127.0.0.1", (20000, 30000)), self, Counters(), secrets.randbits)
+        self.plane = MediaPlane(
+            reactor, PlaneOptions("127.0.0.1", (20000, 30000), exact=True), self, Counters(), secrets.randbits
+        )
         self.plane.start()
         self.legs = [self.plane.open() for _ in range(legs)]
         self.clip = Clip(sine(440, 1000))
