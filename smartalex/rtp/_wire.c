@@ -4,6 +4,7 @@
 #include <Python.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
