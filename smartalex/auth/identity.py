@@ -46,7 +46,7 @@ class Identity:
             verdict = self._asked(group, attempt)
             found = among(verdict, group.trunks)
             if found:
-                return Verdict(found[0], others=found[1:], by=evidence(group.authenticator))
+                return Verdict(found[0], others=found[1:], by=verdict.by or evidence(group.authenticator))
             if verdict.trunk_id is None:
                 missed.append(verdict)
         login = self._ground.logins.authenticate(attempt)

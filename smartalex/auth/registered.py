@@ -19,7 +19,7 @@ class RegisteredAuthenticator:
     """
 
     name = "registration"
-    evidence = "binding"
+    evidence = "credentials"
 
     def __init__(self, registered: Registered, logins: Once) -> None:
         self._registered = registered
@@ -29,7 +29,7 @@ class RegisteredAuthenticator:
         if attempt.method != "REGISTER" and not attempt.authorizations:
             bound = self._registered(attempt.transport, attempt.source, attempt.port)
             if bound:
-                return Verdict(bound[0], others=tuple(bound[1:]))
+                return Verdict(bound[0], others=tuple(bound[1:]), by="binding")
         return self._logins.authenticate(attempt)
 
 

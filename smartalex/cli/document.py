@@ -18,7 +18,7 @@ from smartalex.cli.agents import Backend, Language, new_id
 from smartalex.cli.extensions_csv import wrong
 from smartalex.cli.policy import DTMF, SRTP, STIR, TRANSPORTS, Certified, Codecs, Filter, ReferTarget
 from smartalex.cli.registration import AddressOfRecord
-from smartalex.cli.values import Day, Dialled, Host, Hours, Number, Source, TimeZone, Word
+from smartalex.cli.values import Authenticator, Day, Dialled, Host, Hours, Number, Source, TimeZone, Word
 from smartalex.errors import ConfigurationError
 from smartalex.media.frame import PACKET_MS
 from smartalex.store.credentials import new_username
@@ -51,6 +51,7 @@ CHECKS: Mapping[tuple[type, str], Type] = {
     (Agent, "call_forwarding_number"): Dialled(), (Agent, "tools"): click.Choice(TOOLS),
     (Agent, "silence_timeout_s"): click.IntRange(10, 600),
     (Trunk, "name"): Word(), (Trunk, "pbx_domain"): Empty(Host()), (Trunk, "username"): Empty(Word()),
+    (Trunk, "auth"): Authenticator(),
     (Trunk, "allowed_sources"): Source(), (Trunk, "codecs"): Codecs(), (Trunk, "max_calls"): click.IntRange(1, 1000),
     (Trunk, "register"): Empty(AddressOfRecord()), (Trunk, "register_expires_s"): click.IntRange(60, 86_400),
     (Trunk, "refer_targets"): ReferTarget(), (Trunk, "stir"): click.Choice(STIR), (Trunk, "client_certificate"): Certified(),
@@ -192,7 +193,7 @@ class _Reader:
             if trunk.digest and not trunk.username:
                 old = self._known.trunks.get(trunk.id)
                 trunk = attrs.evolve(trunk, username=(old.username if old else "") or new_username())
-            if not trunk.digest and not trunk.allowed_sources:
+            if trunk.auth == "ip-allowlist" and not trunk.allowed_sources:
                 self.problems.append(f"{place}: without a password a trunk needs allowed_sources")
             yield trunk, list(self._dids(place, one, trunk, agents))
 

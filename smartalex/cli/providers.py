@@ -18,6 +18,7 @@ SEAMS = {
     "IAudioFilterFactory": "what callers are heard through",
     "IRecordingSink": "where recordings of calls go",
     "ISecretStore": "where secrets are kept",
+    "IMasterKey": "what wraps the keys of secrets",
     "IRecordSink": "where call records go",
     "IMessageBox": "where callers' messages go",
 }

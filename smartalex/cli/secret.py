@@ -11,6 +11,8 @@ import click
 from smartalex.cli.state import json_option, opened, settings, settle, show_json, state_options
 from smartalex.cli.trunks import trunk_named
 from smartalex.errors import SmartAlexError
+from smartalex.store import audit
+from smartalex.store.engine import transaction
 from smartalex.store.vault import Vault
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -93,6 +95,8 @@ def rekey(state: str | None, config: str | None, *, as_json: bool) -> None:
         count = vault.rekey()
     except SmartAlexError as error:
         raise click.ClickException(str(error)) from None
+    with transaction(here.repository.engine) as connection:
+        audit.write(connection, here.repository.author, [("vault", vault.master.id, "rekeyed", {"secrets": count})])
     if as_json:
         show_json({"secrets": count, "key": vault.master.id})
     else:

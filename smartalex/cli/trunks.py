@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_network
 from typing import Any
 
 import attrs
@@ -27,7 +28,7 @@ from smartalex.cli.state import (
     workspace_of,
     yes_option,
 )
-from smartalex.cli.values import Host, Source, Word
+from smartalex.cli.values import Authenticator, Host, Source, Word
 from smartalex.sip.registration import Identity
 from smartalex.store.credentials import new_username
 from smartalex.store.state import State, health, registrations, running
@@ -131,7 +132,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["trunk"],
         row["state"],
         f"{row['in_progress']}/{row['max_calls']}",
-        KNOWN_BY[row["auth"]],
+        KNOWN_BY.get(row["auth"], row["auth"]),
         row["username"] or "-",
         " ".join(row["allowed_sources"]) or "anywhere",
         row["pbx_domain"] or "(its address)",
@@ -156,7 +157,9 @@ def _heard(pbx: dict[str, Any] | None) -> str:
     return f"up, {pbx['latency_ms']} ms" if pbx["state"] == "up" else f"down: {pbx['detail']}"
 
 
-KNOWN_BY = {"digest": "password", "ip-allowlist": "address", "both": "password+address"}
+KNOWN_BY = {
+    "digest": "password", "ip-allowlist": "address", "both": "password+address", "registration": "registration",
+}  # fmt: skip
 
 pbx_option = click.option(
     "--pbx",
@@ -166,6 +169,8 @@ pbx_option = click.option(
 DOMAIN_HELP = "Transfers go to sip:EXTENSION@HOST (default: where the call came from)."
 domain_option = click.option("--pbx-domain", type=Host(), metavar="HOST", help=DOMAIN_HELP)
 limit_option = click.option("--max-calls", type=click.IntRange(1, 1000), metavar="N", help="Calls at a time (default 10).")
+AUTH_HELP = "What it is known by, if not --allow and password: registration, or a plugin (NAME:KEY=VALUE)."
+auth_option = click.option("--auth", type=Authenticator(), metavar="SPEC", help=AUTH_HELP)
 username_option = click.option("--username", type=Word(), metavar="U", help="Digest username (default: generated).")
 
 
@@ -173,6 +178,7 @@ username_option = click.option("--username", type=Word(), metavar="U", help="Dig
 @click.argument("name", type=Word())
 @click.option("--allow", multiple=True, type=Source(), metavar="CIDR", help="Calls must come from here; repeatable.")
 @click.option("--no-digest", is_flag=True, help="No password: known by --allow alone.")
+@auth_option
 @domain_option
 @username_option
 @limit_option
@@ -188,6 +194,7 @@ def add(
     pbx: str | None,
     allow: tuple[str, ...],
     no_digest: bool,
+    auth: str | None,
     pbx_domain: str | None,
     username: str | None,
     max_calls: int | None,
@@ -216,11 +223,13 @@ def add(
         owner.id,
         name,
         pbx_domain or "",
-        "" if no_digest else username or new_username(),
-        auth_of(not no_digest, sources),
-        sources,
+        auth=auth or auth_of(not no_digest, sources),
+        allowed_sources=sources,
         max_calls=max_calls or 10,
     )
+    if plain.digest and no_digest:
+        raise click.UsageError(f"--auth {auth} needs a password; leave --no-digest out")
+    plain = attrs.evolve(plain, username=(username or new_username()) if plain.digest else "")
     check(plain, tenancy)
     registering = wanted(given)
     trunk = PRESETS[pbx or "generic"].filled(with_policy(registering.applied(plain), given))
@@ -240,6 +249,7 @@ def add(
 @click.option("--disallow", multiple=True, type=Source(), metavar="CIDR", help="Take from where calls may come from; repeatable.")
 @click.option("--digest/--no-digest", default=None, help="With a password (a new one is printed), or without.")
 @click.option("--activate/--suspend", default=None, help="Take its calls, or refuse them (403).")
+@auth_option
 @domain_option
 @username_option
 @limit_option
@@ -260,6 +270,7 @@ def change(
     disallow: tuple[str, ...],
     digest: bool | None,
     activate: bool | None,
+    auth: str | None,
     pbx_domain: str | None,
     username: str | None,
     max_calls: int | None,
@@ -277,7 +288,7 @@ def change(
     """
     asked = [
         value
-        for value in (pbx, allow, disallow, username, pbx_domain, max_calls, *given.values())
+        for value in (auth, pbx, allow, disallow, username, pbx_domain, max_calls, *given.values())
         if value not in (None, False, ())
     ]
     flags = (digest, activate, *(given[name] for name in ("codecs", "record", "calls_per_second", "follow_redirects")))
@@ -290,13 +301,16 @@ def change(
     if absent:
         raise unknown("allowed source", absent[0], old.allowed_sources, f"trunk {old.name} is not bound to addresses")
     sources = tuple(dict.fromkeys((*(s for s in old.allowed_sources if s not in disallow), *allow)))
-    wants_digest = old.digest if digest is None else digest
+    if auth and digest is not None:
+        raise click.UsageError("--auth says whether there is a password; leave --digest and --no-digest out")
+    kept = old.auth if old.auth not in USUAL and digest is None else None
+    wants_digest = attrs.evolve(old, auth=auth or old.auth).digest if digest is None else digest
     if username and not wants_digest:
         raise click.UsageError(f"trunk {old.name} has no password; give --digest with --username")
     plain = attrs.evolve(
         old,
         allowed_sources=sources,
-        auth=auth_of(wants_digest, sources),
+        auth=auth or kept or auth_of(wants_digest, sources),
         pbx_domain=pbx_domain or old.pbx_domain,
         username=(username or old.username or new_username()) if wants_digest else "",
         max_calls=max_calls or old.max_calls,
@@ -368,6 +382,10 @@ def trunk_named(tenancy: Tenancy, name: str) -> Trunk:
     raise unknown("trunk", name, (t.name for t in tenancy.trunks.values()), "make one with: smartalex trunks add NAME")
 
 
+USUAL = ("digest", "ip-allowlist", "both")
+"""What --allow and the password make of it."""
+
+
 def auth_of(digest: bool, sources: Iterable[str]) -> str:
     if not digest and not sources:
         raise click.UsageError("without a password a trunk needs at least one --allow CIDR")
@@ -380,22 +398,38 @@ def check(trunk: Trunk, tenancy: Tenancy) -> None:
     for other in others:
         if trunk.username and trunk.username == other.username:
             raise click.ClickException(f"username {trunk.username!r} belongs to trunk {other.name}; choose another")
-        shared = set(trunk.allowed_sources) & set(other.allowed_sources)
-        if shared and not trunk.digest and not other.digest:
-            raise click.ClickException(
-                f"{min(shared)} is how trunk {other.name} is known; calls from there cannot belong to two trunks"
-            )
+    if trunk.auth == "ip-allowlist" and not trunk.allowed_sources:
+        raise click.UsageError("without a password a trunk needs at least one --allow CIDR")
     everybody = [source for source in trunk.allowed_sources if source.endswith("/0")]
     if everybody and not trunk.digest:
         raise click.ClickException(f"{everybody[0]} without a password would let everybody call")
 
 
+def overlaps(trunk: Trunk, tenancy: Tenancy) -> Iterator[tuple[str, Trunk]]:
+    """Networks of the trunk that another one is known by, too, and that one."""
+    mine = [ip_network(source) for source in trunk.allowed_sources if trunk.auth == "ip-allowlist"]
+    for other in tenancy.trunks.values() if mine else ():
+        if other.id != trunk.id and other.auth == "ip-allowlist":
+            theirs = [ip_network(source) for source in other.allowed_sources]
+            shared = [net for net in mine if any(net.version == one.version and net.overlaps(one) for one in theirs)]
+            if shared:
+                yield str(shared[0]), other
+
+
 def tell(trunk: Trunk, tenancy: Tenancy, password: str | None, as_json: bool) -> None:
     """The trunk as it is now; `password` only when it was just made."""
+    for net, other in overlaps(trunk, tenancy):
+        click.echo(
+            f"! {net} is how trunk {other.name} is known, too: the number called decides whose call it is; one that both have"
+            " is refused",
+            err=True,
+        )
     if as_json:
         show_json({**described(trunk, tenancy), **({"password": password} if password else {})})
         return
     click.echo(f"trunk {trunk.name}{'' if trunk.active else ' (suspended)'}")
+    if trunk.auth not in USUAL:
+        click.echo(f"  known by   {trunk.auth}")
     if trunk.digest:
         click.echo(f"  username   {trunk.username}")
     if password:

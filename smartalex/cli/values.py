@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 
 import click
 
+from smartalex import plugins
 from smartalex.errors import ConfigurationError, RemoteError
 from smartalex.sip.uri import parse_host_port
 from smartalex.tenants import hours
@@ -26,6 +27,19 @@ class Source(click.ParamType[str]):
         except ValueError as error:
             self.fail(f"{error}; write an address or a network such as 192.0.2.10 or 192.0.2.0/24", param, ctx)
         return str(net.network_address if net.prefixlen == net.max_prefixlen else net)
+
+
+class Authenticator(click.ParamType[str]):
+    """What a trunk is known by: a provider of IAuthenticator with its options."""
+
+    name = "spec"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            plugins.find("IAuthenticator", "digest" if value == "both" else value)
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+        return value
 
 
 class Host(click.ParamType[str]):

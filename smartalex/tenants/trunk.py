@@ -14,8 +14,9 @@ IN_CLEAR = "keys in clear"
 class Trunk:
     """`pbx_domain` builds transfer targets (`sip:EXT@pbx_domain`); "" stands for the address the call came from.
 
-    `auth` is "digest" (`username` is the identity we issued), "ip-allowlist"
-    (`allowed_sources` holds addresses or CIDR networks, IPv4 or IPv6), or "both".
+    `auth` names what it is known by: "digest" (`username` is the identity we issued), "ip-allowlist" (`allowed_sources` holds
+    addresses or CIDR networks, IPv4 or IPv6), "both", "registration" (digest, but not from where its PBX has registered from),
+    or any other provider of IAuthenticator ("name:key=value").
 
     `register` is the address of record under which we register there like a desk phone ("sip:300@pbx.example.com"),
     "" for not at all; `register_user` the name for its digest where that is another, `register_expires_s` the seconds

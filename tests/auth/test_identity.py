@@ -54,7 +54,7 @@ class Deciding(IdentityCase):
             (self.call("192.0.2.77"), "carrier", "source"),
             (self.call("198.51.100.5", "sa_fenced"), "fenced", "credentials and source"),
             (self.call("203.0.113.7", port=5060), "desk", "binding"),
-            (self.call("203.0.113.1", "sa_desk"), "desk", "binding"),
+            (self.call("203.0.113.1", "sa_desk"), "desk", "credentials"),
         ):
             self.assertEqual((verdict.trunk_id, verdict.by), (trunk_id, by))
 

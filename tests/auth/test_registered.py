@@ -26,7 +26,7 @@ class Registered(TestCase):
         self.assertTrue(verifyObject(IAuthenticator, self.known))
 
     def test_from_just_there(self) -> None:
-        self.assertEqual(self.judged(), Verdict("acme"))
+        self.assertEqual(self.judged(), Verdict("acme", by="binding"))
 
     def test_another_port_host_or_transport_is_asked_for_the_password(self) -> None:
         for changes in ({"port": 5061}, {"source": "192.0.2.8"}, {"transport": "tcp"}, {"transport": "tls"}):
@@ -39,7 +39,7 @@ class Registered(TestCase):
         self.assertEqual(self.judged(authorizations=("Digest y",)), ASKED)
 
     def test_two_trunks_over_one_connection(self) -> None:
-        self.assertEqual(self.judged(transport="tls", port=40001), Verdict("acme", others=("desk",)))
+        self.assertEqual(self.judged(transport="tls", port=40001), Verdict("acme", others=("desk",), by="binding"))
 
 
 class Asking(TestCase):

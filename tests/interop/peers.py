@@ -107,13 +107,20 @@ class Reachable(Protocol):
 
 
 def sipp(
-    peer: Reachable, scenario: str, to: str, *options: str, transport: str = "udp", calls: int = 1, source: str = PBX
+    peer: Reachable,
+    scenario: str,
+    to: str,
+    *options: str,
+    transport: str = "udp",
+    calls: int = 1,
+    source: str = PBX,
+    port: int = 0,
 ) -> None:
     """Run the scenario, or one that SIPp has by this name, so many times at once; `options` are SIPp's.
 
     AssertionError with SIPp's own words when a call did not go as written.
     """
-    caller = Sipp(scenario, source, transport, peer.address, "-s", to, *options, calls=calls)
+    caller = Sipp(scenario, source, transport, peer.address, "-s", to, *options, calls=calls, port=port)
     try:
         caller.process.wait(timeout=60)
         caller.check()

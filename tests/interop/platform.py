@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +35,22 @@ def free_port(address: str = "127.0.0.1") -> int:
 
 def smartalex(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
-    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
+    environment = options.pop("environment", None) or {**os.environ, "PYTHONPATH": PYTHONPATH}
     command = [sys.executable, "-m", "smartalex.cli.main", *arguments]
     options = {"timeout": 120, **options}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, **options)
 
 
 class Platform:
-    """`start` waits for the JSON line; `address` is 127.0.0.1:PORT of the UDP transport."""
+    """`start` waits for the JSON line; `environment` is added to ours; `address` is 127.0.0.1:PORT of the UDP transport."""
 
-    def __init__(self, rtp_ports: str = "20000-24000", config: str = "") -> None:
+    def __init__(self, rtp_ports: str = "20000-24000", config: str = "", environment: Mapping[str, str] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-test-"))
         self.state = self.folder / "state"
         self.rtp_ports = rtp_ports
         self.config = self.folder / "smartalex.toml"
         self.config.write_text(config)
+        self.environment = {**os.environ, "PYTHONPATH": PYTHONPATH, **(environment or {})}
         self.process: subprocess.Popen[str]
         self.ready: dict[str, Any] = {}
         self.password = ""
@@ -67,7 +69,7 @@ class Platform:
             stderr=self.log,
             text=True,
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": PYTHONPATH},
+            env=self.environment,
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -85,7 +87,7 @@ class Platform:
 
     def command(self, *arguments: str) -> str:
         """What this command says about our state; AssertionError when it fails."""
-        done = smartalex(*arguments, "--state", str(self.state))
+        done = smartalex(*arguments, "--state", str(self.state), environment=self.environment)
         if done.returncode:
             raise AssertionError(done.stderr)
         return done.stdout
