@@ -50,6 +50,7 @@ class CallMedia:
     def meet(self, host: str, transport: str) -> None:
         """Signalling comes from there, over this transport."""
         self._host, self._transport = host, transport
+        self.leg.meet(host)
 
     def local_answer(self, offer: bytes, *, anew: bool = False) -> bytes:
         """The answer to `offer`; raises RemoteError(488) where nothing fits.  Takes effect with `connect`.

@@ -34,6 +34,9 @@ SPREAD = 1.5
 """What the mean lead should be in units of the jitter: half the spread of delays that are spread evenly."""
 
 FAR_S = 5
+MOST_PACKETS = 512
+"""So many are kept, whatever their timestamps say: five seconds in packets of 10 ms."""
+
 HOLES = 32
 
 
@@ -110,6 +113,9 @@ class JitterBuffer:
             return
         if step > FAR_S * 1000 * self._unit:
             self._anew(timestamp, payload)
+            return
+        if len(self._packets) >= MOST_PACKETS:
+            self.dropped += 1
             return
         self._packets[place] = payload
         if place > self._newest:

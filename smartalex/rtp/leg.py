@@ -142,6 +142,10 @@ class Leg:
     def codec(self) -> str:
         return self._codec.name
 
+    def meet(self, host: str) -> None:
+        """The peer signals from there: it may be behind a NAT of that address."""
+        self.receiver.neighbour = host
+
     def set_remote(self, address: str, port: int, params: MediaParams) -> None:
         """Send there from now on, and take packets from there (`Receiver.expect`)."""
         self.adopt(params)

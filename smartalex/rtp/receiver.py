@@ -26,12 +26,14 @@ class Receiver:
 
     `strangers` came from elsewhere than the peer, `malformed` is no RTP, `loops` are packets of our own that came back.
     `control` takes RTCP where it shares the port (RFC 5761); `looped(ssrc, address)` says whether a new source is we ourselves.
+    `neighbour` is the host that signals: a peer behind a NAT may be there, or at another port of where it says it is, and nowhere
+    else.  Another source of the peer has to send two packets in a row, with none of the old one between (RFC 3550 A.1).
     """
 
     __slots__ = (
-        "_clock", "_dtmf", "_dtmf_pt", "_latch_until", "_lost_before", "_noise_pt", "_now", "_pt", "_signalled", "control",
-        "enabled", "first_at", "hearing", "last_at", "looped", "loops", "malformed", "packets", "remote", "source", "strangers",
-        "symmetric", "unprotect",
+        "_candidate", "_clock", "_dtmf", "_dtmf_pt", "_latch_until", "_lost_before", "_noise_pt", "_now", "_pt", "_signalled",
+        "control", "enabled", "first_at", "hearing", "last_at", "looped", "loops", "malformed", "neighbour", "packets", "remote",
+        "source", "strangers", "symmetric", "unprotect",
     )  # fmt: skip
 
     def __init__(self, hearing: Hearing, now: Callable[[], float]) -> None:
@@ -42,6 +44,8 @@ class Receiver:
         self._latch_until = 0.0
         self._dtmf = dtmf.DtmfReceiver()
         self._lost_before = 0
+        self._candidate = -1, -1, -1  # SSRC, the next sequence number, packets of the source in use until then
+        self.neighbour = ""
         self.remote: Address | None = None
         self.source: Source | None = None
         self.first_at = self.last_at = 0.0
@@ -106,6 +110,8 @@ class Receiver:
             if self.looped(ssrc, address):
                 self.loops += 1
                 return ()
+            if source is not None and not self._proved(ssrc, sequence, source):
+                return ()
             source, pressed = self._new_source(ssrc, sequence)
         self.last_at = self._now()
         self.packets += 1
@@ -145,8 +151,16 @@ class Receiver:
         """Take a source other than the signalled one, once, early, before any other, and only for what was agreed."""
         if not self.symmetric or self._now() > self._latch_until or kind not in (self._pt, self._dtmf_pt):
             return False
+        if self._signalled is None or address[0] not in (self._signalled[0], self.neighbour):
+            return False
         self.remote = address
         return True
+
+    def _proved(self, ssrc: int, sequence: int, source: Source) -> bool:
+        """Whether this is the second packet in a row of another source than the one in use."""
+        found = self._candidate == (ssrc, sequence, source.received)
+        self._candidate = ssrc, sequence + 1 & 0xFFFF, source.received
+        return found
 
     def _new_source(self, ssrc: int, sequence: int) -> tuple[Source, Presses]:
         if not self.packets:

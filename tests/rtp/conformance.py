@@ -19,6 +19,7 @@ from smartalex.media.frame import Clip
 from smartalex.media.level import dbfs
 from smartalex.rtp import dtmf, rtcp
 from smartalex.rtp.control import READ_S
+from smartalex.rtp.packet import pack
 from smartalex.rtp.plane import CONCEALED, NOTHING, MediaParams
 from smartalex.rtp.reports import NTP_EPOCH_S, RtcpSession
 from smartalex.rtp.source import Source
@@ -213,6 +214,30 @@ class Sources(Case):
         moved.send(leg, SILENCE)
         bench.run(0.1)
         self.assertEqual((len(moved.packets), leg.stats().packets_received), (5, 2))
+
+    def test_other_hosts_are_taken_only_when_they_signal(self) -> None:
+        bench, leg, signalled = self.connected()
+        elsewhere = bench.peer(address="127.0.0.2")
+        for _ in range(3):
+            elsewhere.socket.sendto(pack(1, 1, 7, 0) + SILENCE, ("127.0.0.1", leg.local_port))
+        bench.run(0.1)
+        self.assertEqual(
+            (leg.stats().strangers, elsewhere.packets, len(signalled.drain()) + len(signalled.packets) > 3), (3, [], True)
+        )
+        leg.meet("127.0.0.2")
+        elsewhere.socket.sendto(pack(1, 1, 7, 0) + SILENCE, ("127.0.0.1", leg.local_port))
+        bench.run(0.1)
+        self.assertEqual((leg.stats().strangers, leg.stats().packets_received), (3, 1))
+
+    def test_one_packet_of_another_source_takes_nothing_over(self) -> None:
+        bench, leg, peer = self.connected()
+        self.talk(bench, leg, peer, VOICE[:3200])
+        for number in range(20):  # as if two streams came from the same place
+            peer.send(leg, SILENCE)
+            peer.raw(leg, pack(500 + number, 160 * number, 99, 0) + bytes(160))
+            bench.run(0.02)
+        self.assertEqual((leg.receiver.source.ssrc, leg.stats().packets_received), (peer.ssrc, 30))
+        self.assertFalse(PCMU().decode(bytes(160))[:64] in bench.sink.pcm(leg))
 
     def test_the_unspecified_address_is_a_hold_and_no_new_place(self) -> None:
         bench, leg, peer = self.connected()
@@ -530,7 +555,7 @@ class Hearing(Case):
         self.talk(bench, leg, peer, VOICE[:3200])
         peer.ssrc, peer.sequence, peer.timestamp = 99, 100, 5
         self.talk(bench, leg, peer, VOICE[3200:])
-        self.assertHeard(bench, leg, VOICE[3520:-640])
+        self.assertHeard(bench, leg, VOICE[3840:-640])
         self.assertEqual((leg.stats().lost, leg.stats().strangers), (0, 0))
 
     def test_a_restarted_sequence_is_followed(self) -> None:

@@ -5,7 +5,7 @@ from unittest import TestCase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartalex.rtp.jitter import CALM_WINDOWS, HIGHEST_MS, HOLES, LOOK_AHEAD_MS, START_TICKS, WINDOW, JitterBuffer
+from smartalex.rtp.jitter import CALM_WINDOWS, HIGHEST_MS, HOLES, LOOK_AHEAD_MS, MOST_PACKETS, START_TICKS, WINDOW, JitterBuffer
 
 FRAME = 160
 START = 0xFFFFFF00
@@ -168,3 +168,11 @@ class AnyNetwork(Fed):
         total = sum(map(len, arrivals))
         self.assertEqual(len(heard) + buffer.late + buffer.duplicates + buffer.dropped, total)
         self.assertLessEqual(len(buffer._holes), HOLES)
+
+
+class Hostile(Fed):
+    def test_timestamps_that_hardly_move_fill_no_memory(self) -> None:
+        for n in range(10_000):
+            self.buffer.push(START + n & 0xFFFFFFFF, bytes(1400), 0.0, n & 0xFFFF)
+        self.assertEqual(len(self.buffer), MOST_PACKETS)
+        self.assertEqual(self.buffer.dropped, 10_000 - MOST_PACKETS)
