@@ -403,7 +403,7 @@ class SmartAlexService(Service):
 
     def _authenticator(self, tenancy: Tenancy, pause: Pause = at_once) -> IAuthenticator:
         known, sip = self._source.credentials(pause), self.config.sip
-        digest = DigestAuthenticator(sip.realm, sip.digest_algorithms, known.get, self._nonces)
+        digest = DigestAuthenticator(sip.realm, sip.digest_algorithms, known.get, self._nonces, names=tuple(known))
         return identity(tenancy.trunks.values(), ground.Ground(ground.Once(digest), self._registered, pause))
 
     def _registered(self, transport: str, host: str, port: int) -> tuple[str, ...]:

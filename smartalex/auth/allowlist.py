@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from socket import AF_INET, AF_INET6, inet_pton
 
@@ -20,7 +21,11 @@ MAPPED = bytes(10) + b"\xff\xff"
 PORTION = 50
 """Networks that are read without a rest."""
 
+REMEMBERED = 16_384
+"""Addresses that need not be looked for again."""
+
 Owners = tuple[str, ...]
+Spans = tuple[list[bytes], list[Owners]]
 Networks = list[tuple[IPv4Network | IPv6Network, str]]
 
 
@@ -41,17 +46,9 @@ class AllowlistAuthenticator:
             nets[net.version == 6].append((net, trunk_id))
             if count % PORTION == 0:
                 pause()
-        self._v4, self._v4_owners = _spans(nets[0])
-        self._v6, self._v6_owners = _spans(nets[1])
-
-    def owners(self, source: str) -> Owners:
+        find = partial(_owners, _spans(nets[0]), _spans(nets[1]))
+        self.owners: Callable[[str], Owners] = lru_cache(REMEMBERED)(find)
         """The ids of all trunks whose list has this address; raises ValueError or OSError when it is none."""
-        if ":" not in source:
-            return self._v4_owners[bisect_right(self._v4, inet_pton(AF_INET, source))]
-        packed = inet_pton(AF_INET6, source.partition("%")[0])
-        if packed.startswith(MAPPED):
-            return self._v4_owners[bisect_right(self._v4, packed[12:])]
-        return self._v6_owners[bisect_right(self._v6, packed)]
 
     def authenticate(self, attempt: AuthAttempt) -> Verdict:
         try:
@@ -77,7 +74,16 @@ def _network(source: str) -> IPv4Network | IPv6Network:
     return IPv4Network((mapped, net.prefixlen - 96)) if mapped is not None and net.prefixlen >= 96 else net
 
 
-def _spans(nets: Networks) -> tuple[list[bytes], list[Owners]]:
+def _owners(v4: Spans, v6: Spans, source: str) -> Owners:
+    if ":" not in source:
+        return v4[1][bisect_right(v4[0], inet_pton(AF_INET, source))]
+    packed = inet_pton(AF_INET6, source.partition("%")[0])
+    if packed.startswith(MAPPED):
+        return v4[1][bisect_right(v4[0], packed[12:])]
+    return v6[1][bisect_right(v6[0], packed)]
+
+
+def _spans(nets: Networks) -> Spans:
     """The first addresses of stretches with the same owners, in order, and whose they are; the first is of what comes before."""
     starts: list[bytes] = []
     owners: list[Owners] = [()]

@@ -22,7 +22,7 @@ An earlier password that still opens has its HA1s under "old:ALGORITHM", until "
 
 @implementer(IAuthenticator)
 class DigestAuthenticator:
-    """`algorithms` in order of preference (RFC 8760 2.4).
+    """`algorithms` in order of preference (RFC 8760 2.4); `names` are those that `credentials` knows.
 
     An unknown user costs the same work and gets the same answer as a wrong password; so does whoever has two.
     """
@@ -30,14 +30,21 @@ class DigestAuthenticator:
     name = "digest"
     evidence = "credentials"
 
-    def __init__(
-        self, realm: str, algorithms: Sequence[str], credentials: Lookup, nonces: NonceSource, wall: Callable[[], float] = time
+    def __init__(  # noqa: PLR0917
+        self,
+        realm: str,
+        algorithms: Sequence[str],
+        credentials: Lookup,
+        nonces: NonceSource,
+        wall: Callable[[], float] = time,
+        names: Sequence[str] = (),
     ) -> None:
         self._realm = realm
         self._algorithms = [a for a in algorithms if a in HASHES]
         self._credentials = credentials
         self._nonces = nonces
         self._wall = wall
+        self._names = names or ("",)
         self._nobody = {a: ha1("", realm, nonces.issue("", 0.0), a) for a in self._algorithms}
 
     def authenticate(self, attempt: AuthAttempt) -> Verdict:
@@ -53,16 +60,24 @@ class DigestAuthenticator:
         freshness = self._nonces.check(given.nonce, attempt.source, attempt.now)
         if freshness != "ok":
             return self._challenge(attempt, stale=freshness == "stale")
-        found = self._credentials(given.username)
-        trunk_id, known = found or (None, self._nobody)
-        if not self._right(given, known, attempt.method) or trunk_id is None:
-            why = f"wrong password for {given.username[:40]}" if found else f"unknown username {given.username[:40]!r}"
-            return Verdict(why=why, account=given.username)
+        found, known = self._looked_up(given.username)
+        if not self._right(given, known, attempt.method) or found is None:
+            name = given.username[:40]
+            whys = f"unknown username {name!r}", f"wrong password for {name}"
+            return Verdict(why=whys[found is not None], account=given.username)
+        trunk_id = found[0]
         if not speaks_for(given.uri, attempt.uri, self._realm):
             return Verdict(why=f"right password, but for {given.uri[:80]!r} instead of {attempt.uri[:80]!r}")
         if not self._nonces.use(given.nonce, given.nc, attempt.now):
             return self._challenge(attempt, stale=True)
         return Verdict(trunk_id)
+
+    def _looked_up(self, username: str) -> tuple[tuple[str, Mapping[str, str]] | None, Mapping[str, str]]:
+        """The account, and what to compare with; always one name that is there and one that is not."""
+        absent, other = "\0" + username, self._names[hash(username) % len(self._names)]
+        found = self._credentials(username)
+        second = self._credentials((absent, other)[found is None])
+        return found, (found or second or (None, self._nobody))[1]
 
     def _right(self, given: Credentials, known: Mapping[str, str], method: str) -> bool:
         """Both passwords are tried, whether there are two or none: nobody learns from our effort who exists."""

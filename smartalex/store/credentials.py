@@ -19,6 +19,9 @@ OLD, UNTIL = "old:", "old:until"
 """What begins the keys of an earlier password's HA1s, and when that ends."""
 
 
+NEVER = {OLD + algorithm: ha1("", "", secrets.token_hex(), algorithm) for algorithm in HASHES} | {UNTIL: f"{0:017.6f}"}
+
+
 class Password(str):
     """One that is about to be shown, once, to who asked for it."""
 
@@ -50,7 +53,7 @@ def issue(vault: ISecretStore, trunk_id: str, username: str, realm: str, *, unti
     if until:
         before = read(vault, trunk_id)
         kept |= {OLD + algorithm: before[algorithm] for algorithm in HASHES if algorithm in before}
-        kept[UNTIL] = repr(until)
+        kept[UNTIL] = f"{until:017.6f}"
     vault.put(_name(trunk_id), json.dumps(kept).encode())
     return password
 
@@ -58,6 +61,11 @@ def issue(vault: ISecretStore, trunk_id: str, username: str, realm: str, *, unti
 def read(vault: ISecretStore, trunk_id: str) -> Mapping[str, str]:
     """HA1 by algorithm, and 'realm'; those of an earlier password under OLD.  Raises KeyError when none was issued."""
     return Kept(json.loads(vault.get(_name(trunk_id))))
+
+
+def shaped(kept: Mapping[str, str]) -> Mapping[str, str]:
+    """With something in the place of an earlier password where there was none: to look at all takes the same time."""
+    return Kept({**NEVER, **kept})
 
 
 def drop_old(vault: ISecretStore, trunk_id: str) -> bool:
@@ -69,12 +77,12 @@ def drop_old(vault: ISecretStore, trunk_id: str) -> bool:
 
 
 def read_many(vault: ISecretStore, trunk_ids: Sequence[str]) -> dict[str, Mapping[str, str]]:
-    """As `read`, of as many of them as a vault that can hand out many at once (`get_many`) has."""
+    """As `read` and `shaped`, of as many of them as a vault that can hand out many at once (`get_many`) has."""
     many = getattr(vault, "get_many", None)
     if many is None:
         return {}
     names = {_name(trunk_id): trunk_id for trunk_id in trunk_ids}
-    return {names[name]: Kept(json.loads(kept)) for name, kept in many(list(names)).items()}
+    return {names[name]: shaped(json.loads(kept)) for name, kept in many(list(names)).items()}
 
 
 def forget(vault: ISecretStore, trunk_id: str) -> None:

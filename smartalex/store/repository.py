@@ -106,7 +106,7 @@ class Repository:
 
     def _open(self, trunk_id: str) -> Mapping[str, str] | None:
         try:
-            return credentials.read(self.vault, trunk_id)
+            return credentials.shaped(credentials.read(self.vault, trunk_id))
         except (KeyError, LocalError) as error:
             self.log.error("trunk {trunk} cannot call until its password is rotated: {error}", trunk=trunk_id, error=error)
             return None

@@ -199,6 +199,46 @@ class Ways(Registering):
         self.assertEqual([response.status for response in heard], [200])
 
 
+class Places(Registering):
+    """Whose PBX has registered from where a call comes from."""
+
+    HERE = Peer("udp", PBX, 5060)
+
+    def test_from_there_and_from_nowhere_else(self) -> None:
+        self.register(("Contact", "<sip:a@h>"))
+        self.assertEqual(self.bindings.at(self.HERE), ("office",))
+        for elsewhere in (Peer("udp", PBX, 5061), Peer("tcp", PBX, 5060), Peer("udp", CARRIER, 5060)):
+            self.assertEqual(self.bindings.at(elsewhere), ())
+
+    def test_two_trunks_from_one_place(self) -> None:
+        self.register(("Contact", "<sip:a@h>"))
+        self.register(("Contact", "<sip:a@h>"), user="sa_desk")
+        self.assertEqual(self.bindings.at(self.HERE), ("office", "desk"))
+
+    def test_not_behind_a_proxy_where_it_could_be_anybody(self) -> None:
+        self.register(("Contact", "<sip:a@h>"), ("Path", "<sip:10.0.0.1:5066;lr>"), ("Supported", "path"))
+        self.assertEqual(self.bindings.at(self.HERE), ())
+
+    def test_not_when_it_has_left_or_run_out_or_the_trunk_is_gone(self) -> None:
+        self.register(("Contact", "<sip:a@h>;expires=60"))
+        self.register(("Contact", "<sip:a@h>;expires=0"))
+        self.assertEqual(self.bindings.at(self.HERE), ())
+        self.register(("Contact", "<sip:a@h>;expires=60"))
+        self.network.run(61)
+        self.assertEqual(self.bindings.at(self.HERE), ())
+        self.register(("Contact", "<sip:a@h>;expires=600"))
+        self.admission.tenancy = attrs.evolve(self.admission.tenancy, trunks={})
+        self.bindings.adopt()
+        self.assertEqual(self.bindings.at(self.HERE), ())
+
+    def test_over_a_restart(self) -> None:
+        self.register(("Contact", "<sip:a@h>"))
+        self.network.run(KEEP_S + 1)
+        again = self.registrar(Agent(self.network, "192.0.2.3"))
+        again.restore(row for rows in self.kept.values() for row in rows)
+        self.assertEqual(again.at(self.HERE), ("office",))
+
+
 class Keeping(Registering):
     def test_what_changed_within_a_second_is_kept_at_once(self) -> None:
         kept: list[Mapping[str, Any]] = []
