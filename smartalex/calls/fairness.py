@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 
 CLAIM_S = 60.0
 """So long after its last INVITE a workspace without calls is still one that wants some."""
+
+RUSH_S = 1.0
+"""Whoever sent no INVITE for so long does not want one just now."""
 
 
 class Shares:
@@ -26,6 +30,11 @@ class Shares:
     @property
     def contested(self) -> bool:
         return len(self._claims) > 1
+
+    def rushed(self, now: float) -> bool:
+        """Whether two or more want calls just now."""
+        newest = islice(reversed(self._claims.values()), 1, 2)
+        return any(at + RUSH_S > now for at, _ in newest)
 
     def claim(self, workspace: str, weight: int, now: float) -> None:
         """It wants a call; `weight` is 1 or more."""

@@ -206,16 +206,16 @@ class Limits:
         self._shares.claim(workspace.id, min(workspace.max_calls or bounds.max_calls, bounds.max_calls), now)
         if not self.service.room("", bounds.max_calls, bounds.outbound_share, direction):
             return self._refused("service", "", f"all {bounds.max_calls} calls of this service are in use", now)
-        if self._shares.contested and self._too_many(workspace):
+        if self._shares.contested and self._too_many(workspace, now):
             return self._refused(
                 "service", "", f"workspace {workspace.name} has its share, and others want theirs", now, "fair share"
             )
         return self._too_fast(trunk, now)
 
-    def _too_many(self, workspace: Workspace) -> bool:
+    def _too_many(self, workspace: Workspace, now: float) -> bool:
         """Whether room is scarce, and this workspace has its share or more."""
         total, used = self.in_use, self.workspaces[workspace.id]
-        if self.shedding():
+        if self._shares.rushed(now) and self.shedding():
             return used > self._shares.part(workspace.id, total)
         room = min(self.bounds.max_calls, self.capacity())
         scarce = total >= room - -(-room // HEADROOM)

@@ -140,7 +140,8 @@ class ThingsThatRunOut(TestCase):
         self.assertIsInstance(limits.enter(*tenant("b")), Place)
 
     def test_with_too_much_to_do_those_above_their_share_are_refused(self) -> None:
-        limits = Limits(Bounds(1000), lambda: 0.0, lambda: 0.0)
+        now = 0.0
+        limits = Limits(Bounds(1000), lambda: now, lambda: 0.0)
         for _ in range(90):
             limits.enter(*tenant("a"))
         for _ in range(10):
@@ -149,3 +150,5 @@ class ThingsThatRunOut(TestCase):
         found = [limits.enter(*tenant(name)) for name in "abab"]
         self.assertEqual([isinstance(place, Place) for place in found], [False, True, False, True])
         self.assertEqual(getattr(found[0], "why", ""), "fair share")
+        now = 5.0
+        self.assertIsInstance(limits.enter(*tenant("a")), Place, "nobody else wants one")
