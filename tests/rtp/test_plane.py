@@ -94,6 +94,13 @@ class Polling(TestCase):
             self.backlog(waiting)
             self.assertEqual(self.tick(), waiting + 1)
 
+    def test_what_is_not_of_the_source_delays_nothing(self) -> None:
+        self.talk(20)
+        for _ in range(2 * LOOK_EVERY):
+            for _ in range(3):
+                self.peer.raw(self.leg, b"noise")
+            self.assertEqual(self.tick(), 1)
+
     def test_two_packets_in_each_tick_are_taken_in_it(self) -> None:
         before = self.leg.packets_received
         for n in range(40):
