@@ -37,6 +37,7 @@ from smartalex.calls.ban_keeping import BanKeeping
 from smartalex.calls.bans import Bans
 from smartalex.calls.call import CallOptions, Plant
 from smartalex.calls.health import TrunkHealth
+from smartalex.calls.heard import OptionsHeard
 from smartalex.calls.limits import Bounds, Limits
 from smartalex.calls.listening import Recordings
 from smartalex.calls.message import MessageLimits, MessageSounds
@@ -74,7 +75,7 @@ from smartalex.store.engine import unreachable, what_it_said
 from smartalex.store.leases import LeaseKeeping, Leases, redis_asker
 from smartalex.store.messages import MessageBox
 from smartalex.store.presence import SEEN_S
-from smartalex.store.state import HEALTH_FILE, REGISTRATIONS_FILE, State, open_state
+from smartalex.store.state import ASKED_FILE, HEALTH_FILE, REGISTRATIONS_FILE, State, open_state
 from smartalex.store.tenancy import Pause, Rests, at_once
 from smartalex.store.writer import JournalWriter
 from smartalex.tenants.agent import Agent
@@ -255,8 +256,10 @@ class SmartAlexService(Service):
             self._leases = LeaseKeeping(self.reactor, leases, ask, self.counters)
 
     def _registration(self) -> None:
-        """PBXs that register to us, and those that we register at."""
+        """PBXs that register to us or look whether we are there, and those that we register at."""
         repository, clocks = self.state.repository, Clocks(time.time, time.monotonic)
+        self.heard = OptionsHeard(self.reactor, time.time, partial(self._show, ASKED_FILE))
+        self.switchboard.asked = self.heard.heard
         keep = partial(self._defer, repository.put_bindings)
         self.bindings = TrunkBindings(self.reactor, self.agent, self.admission, clocks, self.counters, keep)
         self.bindings.authenticated = self.trust.proved
@@ -269,7 +272,7 @@ class SmartAlexService(Service):
     def _trunks(self) -> Iterable[Trunk]:
         return self.admission.tenancy.trunks.values()
 
-    def _show(self, name: str, known: dict[str, Any]) -> None:
+    def _show(self, name: str, known: Mapping[str, Any]) -> None:
         """For `smartalex trunks`."""
         kept = self._defer((self.state.folder / name).write_text, json.dumps(known))
         kept.addErrback(lambda failure: self.log.failure("the state of trunks cannot be shown", failure))
@@ -545,6 +548,7 @@ class SmartAlexService(Service):
             if looping.running:
                 looping.stop()
         self.health.stop()
+        self.heard.stop()
         await DeferredList([maybeDeferred(factory.stop) for factory in self._factories.values() if hasattr(factory, "stop")])
         self.prompts.close()
         self.plane.stop()
@@ -560,6 +564,6 @@ class SmartAlexService(Service):
             await self._leases.stop()
         self.timers.stop()
         await DeferredList([d for d in (*self.transports.stop(), self._http.stopListening()) if d is not None])
-        for name in ("run.json", HEALTH_FILE, REGISTRATIONS_FILE):
+        for name in ("run.json", HEALTH_FILE, REGISTRATIONS_FILE, ASKED_FILE):
             (self.state.folder / name).unlink(missing_ok=True)
         self._pool.stop()

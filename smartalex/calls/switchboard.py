@@ -87,6 +87,7 @@ class Switchboard:
         self.address_for: Callable[[Peer], str] = lambda peer: "127.0.0.1"
         self.certificate_names: Callable[[Peer], tuple[str, ...]] = lambda peer: ()
         self.authenticated: Callable[[str], None] = lambda host: None
+        self.asked: Callable[[str], None] = lambda host: None  # for our OPTIONS
         self.verify: Callable[[Request], Deferred[Verification]] = lambda request: succeed(NONE)
         self.dial: Callable[[InviteOptions, SessionListener], Session] | None = None
         self._plant = plant
@@ -138,6 +139,8 @@ class Switchboard:
         call.replace(session, self.address_for(session.peer))
 
     def on_options(self, request: Request) -> int:
+        if request.source is not None:
+            self.asked(request.source.host)
         if self.admission.guard is not None and request.source is not None:
             self.admission.guard.options(request.source.host)
         return 200 if self.admission.open else 503

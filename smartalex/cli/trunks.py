@@ -11,6 +11,7 @@ import attrs
 import click
 
 from smartalex.cli import registration
+from smartalex.cli.doctor import doctor
 from smartalex.cli.policy import policy_options, with_policy
 from smartalex.cli.registration import register_options, wanted
 from smartalex.cli.setup import node_of, say_setup
@@ -372,6 +373,9 @@ def remove(name: str, *, yes: bool, state: str | None, config: str | None, as_js
         show_json({"removed": trunk.name, "dids": numbers})
     else:
         click.echo(f"trunk {trunk.name} is removed" + (f", with its DIDs {' '.join(numbers)}" if numbers else ""))
+
+
+command.add_command(doctor)
 
 
 def trunk_named(tenancy: Tenancy, name: str) -> Trunk:

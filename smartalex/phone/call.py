@@ -85,16 +85,19 @@ async def render(synthesizer: ISynthesizer, voice: str, text: str) -> bytes:
 
 
 class Line:
-    """The phone's user agent and media plane; one call at a time."""
+    """The phone's user agent and media plane; one call at a time.
 
-    def __init__(self, reactor: Any, phone: Phone, ports: tuple[int, int]) -> None:
+    `phone` owns the user agent, is the plane's sink, and says which requests it `loses`.
+    """
+
+    def __init__(self, reactor: Any, phone: Any, ports: tuple[int, int]) -> None:
         counters = Counters()
         self.transports = Transports(reactor, counters)
         self.timers = TimerQueue(reactor)
-        layer = TransactionLayer(self.transports, self.timers, counters, reactor.seconds)
-        self.ua = UserAgent(layer, os.urandom, counters, UserAgentOptions("SmartAlex phone"))
+        self.layer = TransactionLayer(self.transports, self.timers, counters, reactor.seconds)
+        self.ua = UserAgent(self.layer, os.urandom, counters, UserAgentOptions("SmartAlex phone"))
         self.ua.owner = phone
-        layer.user = HardOfHearing(self.ua, phone.loses)
+        self.layer.user = HardOfHearing(self.ua, phone.loses)
         self.plane = MediaPlane(reactor, PlaneOptions(ports=ports), phone, counters, secrets.randbits)
 
     async def close(self) -> None:

@@ -138,7 +138,8 @@ def _make(folder: Path) -> None:
 
 HEALTH_FILE = "health.json"
 REGISTRATIONS_FILE = "registrations.json"
-"""What the running platform knows of each trunk's PBX, and of our registrations there."""
+ASKED_FILE = "asked.json"
+"""What the running platform knows of each trunk's PBX, of our registrations there, and of who asks for our OPTIONS."""
 
 
 def health(folder: Path) -> dict[str, dict[str, Any]]:
@@ -151,14 +152,19 @@ def registrations(folder: Path) -> dict[str, dict[str, Any]]:
     return _told(folder, REGISTRATIONS_FILE)
 
 
+def asked_at(folder: Path) -> dict[str, float]:
+    """When each host last asked for our OPTIONS (Unix seconds); empty when nothing runs."""
+    return {host: float(at) for host, at in _told(folder, ASKED_FILE).items()}
+
+
 def running_addresses(folder: Path) -> dict[str, Any]:
     """Where the running platform listens, as it said when it began; empty when nothing runs."""
     return _told(folder, "run.json")
 
 
-def _told(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+def _told(folder: Path, name: str) -> dict[str, Any]:
     try:
-        found: dict[str, dict[str, Any]] = json.loads((folder / name).read_text()) if running(folder) else {}
+        found: dict[str, Any] = json.loads((folder / name).read_text()) if running(folder) else {}
     except (OSError, ValueError):
         return {}
     return found
