@@ -171,4 +171,5 @@ class Facts:
     def talks(self) -> tuple[Talk, ...]:
         """Everything heard of it, what was heard last first."""
         called = (self.call.talk,) if self.call is not None else ()
-        return (*called, *(one.talk for one in self.options if one.status is not None), *self.past.talks.values())
+        found = (*called, *(one.talk for one in self.options), *self.past.talks.values())
+        return tuple(talk for talk in found if talk.heard)

@@ -33,8 +33,9 @@ from smartalex.sip.ua import InviteOptions
 from smartalex.sip.uri import Uri
 from smartalex.tenants.trunk import Trunk
 
-ASK_S, RING_S, STEP_S, REFER_S = 4.0, 30.0, 6.0, 30.0
-"""How long is waited: for an answer to OPTIONS, for somebody to pick up, within the call, for a transfer."""
+ASK_S, FIRST_S, RING_S, STEP_S, REFER_S = 4.0, 8.0, 30.0, 6.0, 30.0
+"""How long is waited: for an answer to OPTIONS, for a first one to INVITE, for somebody to pick up, within the call, for a
+transfer."""
 
 LISTEN_S, AFTER_S, LATER_S = 1.0, 1.2, 0.5
 EVENT_KEY, INFO_KEY, TONE_KEY = "1", "2", "3"
@@ -126,7 +127,9 @@ class Probe(SessionListener):
         )
         began = self._reactor.seconds()
         self._session = self._line.ua.invite(options, self)
-        got = await self._wait(RING_S)
+        got = await self._wait(FIRST_S)
+        if got is None and self._response is not None and self._session.open:
+            got = await self._wait(RING_S)
         tried = Tried(str(uri), 0, "it rang, and nobody answered" if self._response else "nobody answers at that address",
                       (self._reactor.seconds() - began) * 1000, offered=self._caller.codecs)  # fmt: skip
         if isinstance(got, Response):

@@ -54,7 +54,7 @@ class Spoken:
 
 @attrs.frozen
 class Talk:
-    """`allow` and `supported` are None as long as no message had such a header; `skew_s` is how far the peer's clock is ahead.
+    """`heard` is how many messages were; `allow` and `supported` are None as long as no message had such a header; `skew_s` is how far the peer's clock is ahead.
 
     `seen_as` is our address as the peer sees it, where that is another than we say.  `spoken` are its descriptions in order,
     `infos` its keys by SIP INFO.
@@ -69,6 +69,7 @@ class Talk:
     signs: tuple[Sign, ...] = ()
     spoken: tuple[Spoken, ...] = ()
     infos: int = 0
+    heard: int = 0
 
 
 Pair = tuple[Traced, Request | Response]
@@ -98,6 +99,7 @@ def read(messages: Sequence[Traced]) -> Talk:
         signs=tuple(dict.fromkeys((*signs, *_signs(pairs)))),
         spoken=tuple(_spoken(found) for found in described),
         infos=sum(isinstance(m, Request) and m.method == "INFO" and m.content_type in TYPES for _, m in heard),
+        heard=len(heard),
     )
 
 
