@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from smartalex.rtp import dtmf
 from smartalex.rtp.hearing import Hearing
@@ -11,6 +12,7 @@ from smartalex.rtp.rtcp import KINDS
 from smartalex.rtp.source import BAD, RESTARTED, Source
 
 LATCH_S = 5.0
+BITS_NEAR = {4: 8, 6: 64}
 UNSPECIFIED = ("0.0.0.0", "::")
 Address = tuple[str, int] | tuple[str, int, int, int]
 
@@ -26,8 +28,8 @@ class Receiver:
 
     `strangers` came from elsewhere than the peer, `malformed` is no RTP, `loops` are packets of our own that came back.
     `control` takes RTCP where it shares the port (RFC 5761); `looped(ssrc, address)` says whether a new source is we ourselves.
-    `neighbour` is the host that signals: a peer behind a NAT may be there, or at another port of where it says it is, and nowhere
-    else.  Another source of the peer has to send two packets in a row, with none of the old one between (RFC 3550 A.1).
+    `neighbour` is the host that signals: a peer behind a NAT may be near there, or near where it says it is, and nowhere else.
+    Near is the same IPv4 /24 or IPv6 /64: hosts of several addresses, and pools of a NAT.  Another source of the peer has to send two packets in a row, with none of the old one between (RFC 3550 A.1).
     """
 
     __slots__ = (
@@ -151,7 +153,7 @@ class Receiver:
         """Take a source other than the signalled one, once, early, before any other, and only for what was agreed."""
         if not self.symmetric or self._now() > self._latch_until or kind not in (self._pt, self._dtmf_pt):
             return False
-        if self._signalled is None or address[0] not in (self._signalled[0], self.neighbour):
+        if self._signalled is None or not (_near(address[0], self._signalled[0]) or _near(address[0], self.neighbour)):
             return False
         self.remote = address
         return True
@@ -176,3 +178,13 @@ class Receiver:
             self.source = None
         self.hearing.reset()
         return self._dtmf.restart()
+
+
+def _near(host: str, other: str) -> bool:
+    if not other or host == other:
+        return bool(other)
+    try:
+        one, two = ip_address(host.partition("%")[0]), ip_address(other.partition("%")[0])
+    except ValueError:  # a name
+        return False
+    return one.version == two.version and int(one) >> BITS_NEAR[one.version] == int(two) >> BITS_NEAR[one.version]

@@ -38,7 +38,7 @@ FRAME = 160
 TICK_S = 0.02
 SPEECH_S = 6
 WORST_DROP = 0.05
-ELSEWHERE = "127.0.0.3"
+ELSEWHERE = "127.0.9.3"
 
 
 class Mutator:
