@@ -51,8 +51,15 @@ class DigestAuthenticator:
         """One credential for our realm is judged, however many there are: each request is one guess at a password."""
         ours = [given for given in map(_read, attempt.authorizations) if given is not None and given.realm == self._realm]
         if not ours:
-            return self._challenge(attempt)
+            return self._elsewhere(attempt) or self._challenge(attempt)
         return self._judge(attempt, next((given for given in ours if self._spoken(given)), ours[0]))
+
+    def _elsewhere(self, attempt: AuthAttempt) -> Verdict | None:
+        """An answer to our challenge that names another realm: asked again, it would come again."""
+        for given in filter(None, map(_read, attempt.authorizations)):
+            if self._nonces.check(given.nonce, attempt.source, attempt.now) == "ok":
+                return Verdict(why=f"the answer to our challenge is for realm {given.realm[:40]!r} instead of {self._realm!r}")
+        return None
 
     def _judge(self, attempt: AuthAttempt, given: Credentials) -> Verdict:
         if not self._spoken(given):

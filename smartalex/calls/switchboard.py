@@ -7,13 +7,14 @@ from weakref import proxy
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smartalex.ai.prompts import PromptBook
 from smartalex.ai.runtime import Conversation, ConversationOptions
+from smartalex.calls import near
 from smartalex.calls.admission import Accepted, Admission, Challenged, Known, Refused
 from smartalex.calls.call import Call, Party, Plant
 from smartalex.calls.media import CallMedia
@@ -73,6 +74,31 @@ class RefusalBudget:
         return left >= 1
 
 
+class Challenges:
+    """Callers who were asked for a password, and have `patience_s` to come again; beyond `most` nobody waits for them."""
+
+    def __init__(self, clock: IReactorTime, patience_s: float = 10.0, most: int = 1000) -> None:
+        self._clock, self._patience_s, self._most = clock, patience_s, most
+        self._waiting: dict[str, IDelayedCall] = {}
+
+    def ask(self, call_id: str, missed: Callable[[], None]) -> None:
+        if len(self._waiting) < self._most:
+            self._waiting[call_id] = self._clock.callLater(self._patience_s, self._over, call_id, missed)
+
+    def answered(self, call_id: str) -> None:
+        waiting = self._waiting.pop(call_id, None)
+        if waiting is not None:
+            waiting.cancel()
+
+    def stop(self) -> None:
+        for call_id in list(self._waiting):
+            self.answered(call_id)
+
+    def _over(self, call_id: str, missed: Callable[[], None]) -> None:
+        del self._waiting[call_id]
+        missed()
+
+
 @implementer(IMediaSink)
 class Switchboard:
     """`address_for(peer)` is the address of ours that this peer can send RTP to."""
@@ -95,6 +121,7 @@ class Switchboard:
         self._records = records
         self._clock = clock
         self._budget = RefusalBudget()
+        self._asked = Challenges(clock)
         self._drained: Deferred[None] | None = None
 
     # ------------------------------------------------------------------ the user agent's listener
@@ -114,9 +141,11 @@ class Switchboard:
         decision = self.admission.decide(attempt, called_number(request))
         if isinstance(decision, Accepted) or (isinstance(decision, Refused) and decision.trunk is not None):
             self.authenticated(session.peer.host)
+        self._asked.answered(session.call_id)
         if isinstance(decision, Challenged):
             self._plant.counters.count("calls.challenged")
             session.challenge(decision.challenges)
+            self._asked.ask(session.call_id, lambda: self._no_password(session))
         elif isinstance(decision, Refused):
             self._refuse(session, decision)
         else:
@@ -145,8 +174,20 @@ class Switchboard:
             self.admission.guard.options(request.source.host)
         return 200 if self.admission.open else 503
 
+    def _no_password(self, session: Session) -> None:
+        """It was asked for one, and did not come again."""
+        host = session.peer.host
+        why = f"asked for a password, and none came; {host} is on no list of a trunk that needs none"
+        self._plant.counters.count("calls.unanswered_challenge")
+        self._note(session, Refused(401, "no password", why))
+
     def _refuse(self, session: Session, refused: Refused) -> None:
         self._plant.counters.count("calls.refused", refused.why)
+        self._note(session, refused)
+        session.reject(refused.status, headers=retry_after(refused.retry_after_s) if refused.retry_after_s else ())
+
+    def _note(self, session: Session, refused: Refused) -> None:
+        """The record of a refusal; of strangers there are so many, and no more."""
         if refused.trunk is not None or self._budget.take(session.peer.host, self._records.now()):
             record, caller = self._new_record(session, stranger=refused.trunk is None)
             fields = invite_fields(session, caller)
@@ -156,7 +197,6 @@ class Switchboard:
             record.close("refused", refused.why)
         else:
             self._plant.counters.count("calls.refusal_unrecorded")
-        session.reject(refused.status, headers=retry_after(refused.retry_after_s) if refused.retry_after_s else ())
 
     def _retry_after(self) -> tuple[tuple[str, str], ...]:
         return retry_after(self.admission.limits.retry_after_s())
@@ -265,7 +305,9 @@ class Switchboard:
         if isinstance(error, RemoteError):
             status, why = error.status, error.reason
         self._plant.counters.count("calls.refused", {488: "media", 503: "ports"}.get(status, "agent"))
-        record.close("refused", why, {"status": status, "detail": str(error)})
+        codecs = accepted.trunk.codecs or self._plant.options.codecs
+        offer = near.offered(session.request.body, accepted.trunk, codecs) if status == 488 else ""
+        record.close("refused", why, {"status": status, "detail": f"{error}; {offer}" if offer else str(error)})
         self._left(accepted)
         session.listener = SessionListener()
         session.reject(status, headers=self._retry_after() if exhausted else ())
@@ -311,6 +353,7 @@ class Switchboard:
     def drain(self) -> Deferred[None]:
         """Refuse new calls from now on (503); fires when the last call in progress has ended."""
         self.admission.open = False
+        self._asked.stop()
         if not self.admission.busy:
             return succeed(None)
         if self._drained is None:

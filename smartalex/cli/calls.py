@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from smartalex.cli.state import columns, json_option, opened, show_json, state_options
+from smartalex.cli.misses import Misses
+from smartalex.cli.state import columns, json_option, opened, settings, show_json, state_options
 from smartalex.cli.story import outcome, story, when
 from smartalex.cli.trace import trace
 
@@ -30,7 +31,11 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    rows = opened(state, config).repository.records.calls(limit, refused=refused)
+    here = opened(state, config)
+    rows = here.repository.records.calls(limit, refused=refused)
+    if refused:
+        misses = Misses(here, settings(state, config).sip.realm)
+        rows = [{**row, "near_miss": misses.of(row)} for row in rows]
     if as_json:
         for row in rows:
             show_json(row)
@@ -56,9 +61,12 @@ def show(call_id: str, *, state: str | None, config: str | None, as_json: bool) 
 
     ID may be its beginning, or the SIP Call-ID.
     """
-    found = opened(state, config).repository.records.call(call_id)
+    here = opened(state, config)
+    found = here.repository.records.call(call_id)
     if found is None:
         raise click.ClickException(f"no call begins with {call_id!r}; list them with: smartalex calls")
+    if found["disposition"] == "refused":
+        found["near_miss"] = Misses(here, settings(state, config).sip.realm).of(found)
     if as_json:
         show_json(found)
     else:

@@ -28,7 +28,8 @@ def outcome(call: Record) -> str:
         return "in progress"
     why = call["detail"] or (f"to {call['transferred_to']}" if call["transferred_to"] else call["cause"])
     status = f" {call['status']}" if call["disposition"] == "refused" and call["status"] else ""
-    return f"{call['disposition']}{status}" + (f": {why}" if why else "")
+    near = f"; {call['near_miss']}" if call.get("near_miss") else ""
+    return f"{call['disposition']}{status}" + (f": {why}" if why else "") + near
 
 
 def _head(call: Record) -> Iterable[tuple[str, str]]:

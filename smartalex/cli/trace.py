@@ -11,8 +11,10 @@ import click
 
 from smartalex.calls.tracing import LINGER_S
 from smartalex.cli.ladder import ASCII, UNICODE, address, ladder, whole
+from smartalex.cli.misses import Misses
 from smartalex.cli.pcap import pcap
-from smartalex.cli.state import SEEN_S, json_option, opened, state_options
+from smartalex.cli.state import SEEN_S, json_option, opened, settings, state_options
+from smartalex.cli.story import outcome
 from smartalex.sip.trace import Trace
 from smartalex.store.engine import to_json
 
@@ -35,7 +37,7 @@ def trace(call_id: str, *, messages: bool, file: BinaryIO | None, state: str | N
     """
     if messages + (file is not None) + as_json > 1:
         raise click.UsageError("--messages, --pcap and --json exclude each other")
-    call_id, found = _found(call_id, state, config)
+    call_id, found, refused = _found(call_id, state, config)
     if file is not None:
         file.write(pcap(found.messages))
         click.echo(f"{len(found.messages)} messages in {file.name}", err=True)
@@ -45,16 +47,22 @@ def trace(call_id: str, *, messages: bool, file: BinaryIO | None, state: str | N
         _print(whole(found))
     else:
         _print(ladder(found, UNICODE if _encoding().startswith("utf") else ASCII))
+        _print(["", refused] if refused else [])
 
 
-def _found(prefix: str, state: str | None, config: str | None) -> tuple[str, Trace]:
-    call = opened(state, config).repository.records.trace(prefix)
+def _found(prefix: str, state: str | None, config: str | None) -> tuple[str, Trace, str]:
+    """Its id, its messages, and why it was refused, if it was."""
+    here = opened(state, config)
+    call = here.repository.records.trace(prefix)
     if call is None:
         raise click.ClickException(f"no call begins with {prefix!r}; list them with: smartalex calls")
     if call["trace"] is None:
         raise click.ClickException(f"call {call['id']}: {_missing(call['ended_at'])}")
+    refused = call["disposition"] == "refused"
+    if refused:
+        call["near_miss"] = Misses(here, settings(state, config).sip.realm).of(call)
     try:
-        return call["id"], Trace.from_data(call["trace"])
+        return call["id"], Trace.from_data(call["trace"]), outcome(call) if refused else ""
     except ValueError as error:
         raise click.ClickException(f"call {call['id']}: its messages cannot be read: {error}") from None
 

@@ -54,10 +54,10 @@ class Spoken:
 
 @attrs.frozen
 class Talk:
-    """`heard` is how many messages were; `allow` and `supported` are None as long as no message had such a header; `skew_s` is how far the peer's clock is ahead.
+    """`heard` is how many messages were; `allow` and `supported` are None as long as none had such a header.
 
-    `seen_as` is our address as the peer sees it, where that is another than we say.  `spoken` are its descriptions in order,
-    `infos` its keys by SIP INFO.
+    `skew_s` is how far the peer's clock is ahead.  `seen_as` is our address as the peer sees it, where that is another than
+    we say.  `spoken` are its descriptions in order, `infos` its keys by SIP INFO.
     """
 
     agent: str = ""
