@@ -34,7 +34,7 @@ class Answering(ExchangeCase):
         ready.callback(None)
         self.exchange.run(0.05)
         self.assertEqual(caller.statuses(), [180, 200])
-        self.assertEqual((self.exchange.row["codec"], self.exchange.row["story"]), ("PCMU", ["invite", "answer"]))
+        self.assertEqual((self.exchange.row["codec"], self.exchange.row["story"]), ("PCMU", ["invite", "identified", "answer"]))
 
     def test_the_greeting_is_heard_from_its_first_frame(self) -> None:
         caller = self.exchange.connected()
