@@ -58,6 +58,23 @@ class Refusals(ExchangeCase):
         self.assertEqual((caller.statuses(), self.exchange.events), ([401], []))
         self.assertEqual(self.exchange.counters.values["calls.challenged", ""], 1)
 
+    def test_a_password_that_never_comes_is_noted_once(self) -> None:
+        self.exchange.verdict.verdict = Verdict(challenges=('Digest realm="r", nonce="n"',))
+        caller = self.exchange.dial()
+        self.exchange.run(11)
+        [row] = self.exchange.rows()
+        self.assertEqual((row["status"], row["cause"], caller.statuses()), (401, "no password", [401]))
+        self.assertIn("192.0.2.1 is on no list", row["detail"])
+
+    def test_who_comes_again_is_not_waited_for(self) -> None:
+        self.exchange.verdict.verdict = Verdict(challenges=('Digest realm="r", nonce="n"',))
+        first = self.exchange.dial()
+        self.exchange.run(0.5)
+        self.exchange.verdict.verdict = Verdict("t1")
+        self.exchange.switchboard._asked.answered(first.session.call_id)
+        self.exchange.run(11)
+        self.assertEqual(self.exchange.events, [])
+
     def test_403_for_wrong_credentials(self) -> None:
         self.exchange.verdict.verdict = Verdict(why="wrong password for sa_user")
         self.assertEqual(self.refused(self.exchange.dial(), 403, "credentials")["detail"], "wrong password for sa_user")
