@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from smartalex.cli import plot
+
 Record = Mapping[str, Any]
 
 
 def story(call: Record) -> str:
-    """Who called whom and how it went, then everything that happened with seconds since the INVITE."""
+    """Who called whom and how it went, everything that happened with seconds since the INVITE, and how it sounded."""
     lines = [f"{name:<11}{text}" for name, text in _head(call) if text]
     start = call["started_at"] or 0
-    events = [(event["at"] - start, *_told(event)) for event in call["events"]]
-    lines += ["", *(f"{at:8.1f} s  {who:<9}{text}".rstrip() for at, who, text in events)]
+    events = [(event["at"] - start, *_told(event)) for event in call["events"] if event["kind"] != "quality"]
+    lines += ["", *(f"{at:8.1f} s  {who:<9}{text}".rstrip() for at, who, text in events), *plot.quality(call)]
     return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
 
