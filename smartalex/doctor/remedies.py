@@ -34,7 +34,7 @@ def line(topic: str, trunk: Trunk, node: Node, number: str) -> str:
     for screen, lines in setup(trunk, node, number, "(its password)"):
         for field, value in lines:
             if wanted.search(field):
-                return f"{screen}: {field} = {value}"
+                return f"{screen.replace('the same trunk', f'trunk {trunk.name}')}: {field} = {value}"
     return general.format(
         codecs=", ".join(trunk.codecs or node.codecs), srtp=trunk.srtp, host=node.host, port=node.sip_port,
         username=trunk.username or "none", number=number or "the number", calls=trunk.max_calls,
