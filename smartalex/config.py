@@ -7,12 +7,13 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from smartalex import plugins
 from smartalex.errors import ConfigurationError
 from smartalex.media import seams
 from smartalex.media.codecs import registry
@@ -158,6 +159,73 @@ class Store(Section):
         return value
 
 
+class RegionOptions(Section):
+    node: str = Field(min_length=1)
+    networks: tuple[str, ...] = Field(default=(), strict=False)
+    countries: tuple[str, ...] = Field(default=(), strict=False)
+    place: tuple[Annotated[float, Field(ge=-90, le=90)], Annotated[float, Field(ge=-180, le=180)]] | None = Field(
+        default=None, strict=False
+    )
+    addresses: tuple[Address, ...] = Field(default=(), strict=False)
+
+    @field_validator("node")
+    @classmethod
+    def _uri(cls, value: str) -> str:
+        if not re.fullmatch(r"sip:[^@\s]+", value):
+            raise ValueError('must be the SIP URI of a node, such as "sip:eu.voice.example.com"')
+        return value
+
+    @field_validator("networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f'must be networks, such as "192.0.2.0/24" ({error})') from None
+        return value
+
+
+class RegionsSection(Section):
+    here: str = ""
+    default: str = ""
+    locator: str = ""
+    check_interval_s: float = Field(default=10.0, ge=1, le=3600)
+    known: dict[str, RegionOptions] = Field(default={}, strict=False)
+
+    @field_validator("known")
+    @classmethod
+    def _named(cls, value: dict[str, RegionOptions], known: ValidationInfo) -> dict[str, RegionOptions]:
+        for name in value:
+            if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", name):
+                raise ValueError(f"must have names of small letters, digits and hyphens; {name!r} is none")
+        for option in ("here", "default"):
+            name = known.data.get(option, "")
+            if name and name not in value:
+                raise ValueError(f"must have the region of regions.{option}, {name!r}")
+        if value and not known.data.get("here"):
+            raise ValueError("needs regions.here, which of them this node is in")
+        return value
+
+    @field_validator("locator")
+    @classmethod
+    def _installed(cls, value: str) -> str:
+        if value:
+            try:
+                plugins.find("IRegionLocator", value)
+            except ConfigurationError as error:
+                raise ValueError(f"must name what can be used; {error}") from None
+        return value
+
+
+class Dns(Section):
+    name: str = Field(default="", pattern=r"^([a-z0-9_-]+(\.[a-z0-9_-]+)+)?$")
+    host: Address = "127.0.0.1"
+    port: int = Field(default=53, ge=1, le=65535)
+    nameservers: tuple[str, ...] = Field(default=(), strict=False)
+    ttl_s: int = Field(default=30, ge=1, le=86_400)
+
+
 class Vault(Section):
     provider: str = Field(default="local", min_length=1)
     key_file: str = ""
@@ -207,6 +275,8 @@ class Config(Section):
     http: Http = Http()
     limits: Limits = Limits()
     store: Store = Store()
+    regions: RegionsSection = RegionsSection()
+    dns: Dns = Dns()
     vault: Vault = Vault()
     log: Log = Log()
     messages: Messages = Messages()

@@ -93,6 +93,24 @@ class ISecretStore(Interface):
         """Forget it; absent names are fine."""
 
 
+@attrs.frozen
+class Whereabouts:
+    """Of an address: ISO 3166 `country` ("": unknown), latitude and longitude in degrees."""
+
+    country: str = ""
+    place: tuple[float, float] | None = None
+
+
+class IRegionLocator(Interface):
+    """Where addresses are.  Synchronous and quick: it is asked once for each address that is new, on the reactor's thread.
+
+    A provider loads a factory that takes its options as keywords and raises ConfigurationError.
+    """
+
+    def locate(address):
+        """IPv4 or IPv6 text -> Whereabouts, None for an address it does not know."""
+
+
 class IMasterKey(Interface):
     """What wraps the data keys of secrets: a key in a file, a key server.  Synchronous; call it off the reactor thread.
 

@@ -36,7 +36,7 @@ from smartalex.calls.admission import Admission
 from smartalex.calls.ban_keeping import BanKeeping
 from smartalex.calls.bans import Bans
 from smartalex.calls.call import CallOptions, Plant
-from smartalex.calls.health import TrunkHealth
+from smartalex.calls.health import RegionHealth, TrunkHealth
 from smartalex.calls.heard import OptionsHeard
 from smartalex.calls.limits import Bounds, Limits
 from smartalex.calls.listening import Recordings
@@ -54,6 +54,8 @@ from smartalex.interfaces import AuthAttempt, IAuthenticator, IVoiceDetector
 from smartalex.media.recording import Recorder
 from smartalex.media.seams import audio_filters, recording_sink, voice_detectors
 from smartalex.media.tone import beep
+from smartalex.regions.nameserver import Datagrams, NameServer, Streams
+from smartalex.regions.setting import regions_of, zone_of
 from smartalex.rtp import compiled
 from smartalex.rtp.dtls import Identity
 from smartalex.rtp.plane import MediaPlane, PlaneOptions
@@ -75,7 +77,7 @@ from smartalex.store.engine import unreachable, what_it_said
 from smartalex.store.leases import LeaseKeeping, Leases, redis_asker
 from smartalex.store.messages import MessageBox
 from smartalex.store.presence import SEEN_S
-from smartalex.store.state import ASKED_FILE, HEALTH_FILE, REGISTRATIONS_FILE, State, open_state
+from smartalex.store.state import ASKED_FILE, HEALTH_FILE, REGIONS_FILE, REGISTRATIONS_FILE, State, open_state
 from smartalex.store.tenancy import Pause, Rests, at_once
 from smartalex.store.writer import JournalWriter
 from smartalex.tenants.agent import Agent
@@ -119,6 +121,7 @@ class SmartAlexService(Service):
         self._tidying.clock = reactor
         self._untidy_s = 0.0
         self._http: Any = None
+        self._names: list[Any] = []
         self._leases: LeaseKeeping | None = None
         self._complaint = ""
         self._media_path = compiled.state()
@@ -228,7 +231,28 @@ class SmartAlexService(Service):
         self.switchboard.verify = self._verifier().verify
         keep = partial(self._show, HEALTH_FILE)
         self.health = TrunkHealth(self.reactor, self.agent, self._trunks, self.counters, keep)
+        self._regions()
         self._registration()
+
+    def _regions(self) -> None:
+        """Where other nodes are, and what the name server of the SIP host answers."""
+        section, keep = self.config.regions, partial(self._show, REGIONS_FILE)
+        others = {name: one.node for name, one in section.known.items() if name != section.here}
+        self.region_health = RegionHealth(self.reactor, self.agent, others, self.counters, keep)
+        regions = self.admission.regions = regions_of(section, self.region_health.up)
+        self._zone = zone_of(self.config, regions)
+
+    def _serve_names(self) -> None:
+        dns = self.config.dns
+        if self._zone is None:
+            return
+        server, reactor = NameServer(self._zone, self.counters), self.reactor
+        self._names = [
+            self._bind("dns.port", "DNS (UDP)", dns.port, lambda: reactor.listenUDP(dns.port, Datagrams(server), dns.host)),
+            self._bind(
+                "dns.port", "DNS (TCP)", dns.port, lambda: reactor.listenTCP(dns.port, Streams(server), interface=dns.host)
+            ),
+        ]
 
     def _budget(self) -> BudgetLimits:
         rate = self.config.limits.source_calls_per_second
@@ -297,6 +321,7 @@ class SmartAlexService(Service):
                 context = CertificateFiles(*self._certificate(), sip.tls_client_roots)
                 listen("tls", "sip.tls_port", sip.tls_port, partial(ports.listen_tls, context=context))
                 listen("wss", "sip.wss_port", sip.wss_port, partial(ports.listen_wss, context=context))
+        self._serve_names()
         web = site(self.counters, self._gauges, lambda: self.ready and not self.admission.outdated, self.reactor)
         self._http = self._bind(
             "http.port",
@@ -356,6 +381,7 @@ class SmartAlexService(Service):
         (self.state.folder / "run.json").write_text(json.dumps({k: v for k, v in ready.items() if k != "password"}))
         if self.config.sip.options_interval_s:
             self.health.start(self.config.sip.options_interval_s)
+        self.region_health.start(self.config.regions.check_interval_s)
         self._register()
         self._announce(ready)
         if self._media_path == compiled.STALE:
@@ -471,7 +497,8 @@ class SmartAlexService(Service):
             "records_pending": len(self.state.journal), "records_lost": self.state.journal.lost,
             "journal_bytes": self.state.journal.size, "store_down": int(self.contact.down),
             "media_late_ticks": self.plane.late_ticks,
-            "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.bindings.gauges(),
+            "media_worst_late_seconds": round(self.plane.worst_late_s, 4), **self.health.gauges(), **self.region_health.gauges(),
+            **self.bindings.gauges(),
             **self.registrations.gauges(), "build_info": {f"media_{self._media_path}": 1},
             "bans": sum(1 for _ in self.admission.guard or ()),
             **(self._leases.leases.gauges() if self._leases is not None else {}),
@@ -563,7 +590,13 @@ class SmartAlexService(Service):
         if self._leases is not None:
             await self._leases.stop()
         self.timers.stop()
-        await DeferredList([d for d in (*self.transports.stop(), self._http.stopListening()) if d is not None])
-        for name in ("run.json", HEALTH_FILE, REGISTRATIONS_FILE, ASKED_FILE):
+        await DeferredList(
+            [
+                d
+                for d in (*self.transports.stop(), *(port.stopListening() for port in (self._http, *self._names)))
+                if d is not None
+            ]
+        )
+        for name in ("run.json", HEALTH_FILE, REGISTRATIONS_FILE, ASKED_FILE, REGIONS_FILE):
             (self.state.folder / name).unlink(missing_ok=True)
         self._pool.stop()

@@ -14,6 +14,8 @@ import attrs
 from smartalex.calls.bans import Bans
 from smartalex.calls.limits import Full, Limits, Place
 from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
+from smartalex.regions.nearest import Regions
+from smartalex.sip.uri import Uri
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
 from smartalex.tenants.trunk import Trunk
@@ -61,6 +63,7 @@ class Refused:
     trunk: Trunk | None = None
     retry_after_s: int = 0
     by: str = ""
+    contact: str = ""  # of a redirect: the URI to call instead
 
 
 Decision = Accepted | Challenged | Refused
@@ -75,6 +78,7 @@ class Admission:
     open: bool = True
     outdated: bool = False  # what we know was not confirmed for too long
     wall: Callable[[], float] = time.time
+    regions: Regions | None = None
 
     @property
     def busy(self) -> bool:
@@ -140,8 +144,25 @@ class Admission:
         found = self.identify(attempt, called)
         if not isinstance(found, Known):
             return found
-        decision = self._route(found.trunk, called)
+        decision = self._elsewhere(found.trunk, attempt, called) or self._route(found.trunk, called)
         return attrs.evolve(decision, by=found.by)
+
+    def _elsewhere(self, trunk: Trunk, attempt: AuthAttempt, called: str) -> Refused | None:
+        """The redirect (302) of a call that another region is to serve; a parameter in it says so to that one."""
+        if self.regions is None or not trunk.active:
+            return None
+        uri = Uri.parse(attempt.uri)
+        found = self.regions.elsewhere(attempt.source, trunk.regions, trunk.follow_redirects, uri.param("region") is not None)
+        if found is None:
+            return None
+        if found.region is None:
+            detail = f"trunk {trunk.name}: {found.why}"
+            return Refused(503, "region", detail, trunk, self.limits.retry_after_s())
+        contact = attrs.evolve(Uri.parse(found.region.node), user=uri.user or called)
+        if attempt.transport != "udp" and contact.param("transport") is None:
+            contact = contact.with_params(("transport", attempt.transport))
+        contact = contact.with_params(("region", found.region.name))
+        return Refused(302, "region", f"sent to {contact.host}: {found.why}", trunk, contact=str(contact))
 
     def _route(self, trunk: Trunk, called: str) -> Accepted | Refused:
         if not trunk.active:

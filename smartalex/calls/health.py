@@ -1,8 +1,8 @@
-"""Whether each trunk's PBX is there: an OPTIONS now and then, and what came of it."""
+"""Whether each trunk's PBX, and each region, is there: an OPTIONS now and then, and what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -51,28 +51,31 @@ class Health:
         return {"state": self.state, "latency_ms": latency, "detail": self.detail}
 
 
-class TrunkHealth:
-    """Asks each PBX every `interval_s`.
+Targets = Mapping[str, tuple[Uri | None, Sequence[Way]]]
+"""By name: the URI to ask, or else the ways to it, best first."""
 
-    `resolve(host)` is a Deferred of its address; `keep` gets everything known, by trunk, after each change;
-    `ways(trunk_id)` are those to where it has registered from, best first.
+
+class Probes:
+    """Asks each of `targets()` every `interval_s`; `keep` gets everything known, by name, after each change.
+
+    `what` they are is for the log, `kind` for counters and gauges.
     """
 
     log = Logger()
+    what, kind = "", ""
 
     def __init__(
         self,
         reactor: Any,
         agent: UserAgent,
-        trunks: Callable[[], Iterable[Trunk]],
+        targets: Callable[[], Targets],
         counters: ICounters,
         keep: Callable[[dict[str, dict[str, Any]]], None],
     ) -> None:
         self.known: dict[str, Health] = {}
-        self.ways: Callable[[str], Sequence[Way]] = lambda trunk_id: ()
         self._reactor = reactor
         self._agent = agent
-        self._trunks = trunks
+        self._targets = targets
         self._counters = counters
         self._keep = keep
         self._round = LoopingCall(self.ask)
@@ -86,14 +89,13 @@ class TrunkHealth:
             self._round.stop()
 
     def ask(self) -> None:
-        """One round; a trunk without a domain of its own is asked where it has registered from, if it has."""
-        active = [(trunk, self.ways(trunk.id)) for trunk in self._trunks() if trunk.active]
-        asked = {trunk.name: (trunk.pbx_domain, ways) for trunk, ways in active if trunk.pbx_domain or ways}
+        """One round."""
+        asked = self._targets()
         self._forget(self.known.keys() - asked.keys())
-        for name, (domain, ways) in asked.items():
+        for name, (uri, ways) in asked.items():
             self.known.setdefault(name, Health())
-            if domain:
-                self._look_up(name, domain)
+            if uri is not None:
+                self._look_up(name, uri)
             else:
                 self._send(name, ways[0])
 
@@ -103,17 +105,18 @@ class TrunkHealth:
         if names:
             self._changed()
 
-    def _look_up(self, name: str, domain: str) -> None:
-        uri = Uri.parse(f"sip:{domain}")
+    def _look_up(self, name: str, uri: Uri) -> None:
         self._agent.locate(uri).addCallbacks(
             lambda peers: self._send(name, Way(uri, peers[0])), lambda failure: self._failed(name, failure.getErrorMessage())
-        ).addErrback(lambda failure: self.log.failure("asking a PBX for its options failed", failure))
+        ).addErrback(
+            lambda failure: self.log.failure("asking {what} {name} for its options failed", failure, what=self.what, name=name)
+        )
 
     def gauges(self) -> dict[str, dict[str, float]]:
-        """By trunk; one that was never heard nor given up is left out."""
+        """By name; one that was never heard nor given up is left out."""
         up = {name: float(one.state == "up") for name, one in self.known.items() if one.state != "unknown"}
         latency = {name: round(one.latency_s, 4) for name, one in self.known.items() if one.latency_s is not None}
-        return {"trunk_up": up, "trunk_latency_seconds": latency}
+        return {f"{self.kind}_up": up, f"{self.kind}_latency_seconds": latency}
 
     def _send(self, name: str, way: Way) -> None:
         asked_at = self._reactor.seconds()
@@ -131,14 +134,79 @@ class TrunkHealth:
         if response.status == 503:
             self._failed(name, "answers 503 Service Unavailable")
         elif name in self.known and self.known[name].answered(self._reactor.seconds() - asked_at):
-            self.log.info("the PBX of trunk {name} is up", name=name)
+            self.log.info("{what} {name} is up", what=self.what, name=name)
             self._changed()
 
     def _failed(self, name: str, why: str) -> None:
-        self._counters.count("trunk.unanswered")
+        self._counters.count(f"{self.kind}.unanswered")
         if name in self.known and self.known[name].failed(why):
-            self.log.warn("the PBX of trunk {name} is down: {why}", name=name, why=why)
+            self.log.warn("{what} {name} is down: {why}", what=self.what, name=name, why=why)
             self._changed()
 
     def _changed(self) -> None:
         self._keep({name: health.shown() for name, health in self.known.items()})
+
+
+class TrunkHealth(Probes):
+    """A trunk without a domain of its own is asked where it has registered from, if it has: `ways(trunk_id)`, best first."""
+
+    what, kind = "the PBX of trunk", "trunk"
+
+    def __init__(
+        self,
+        reactor: Any,
+        agent: UserAgent,
+        trunks: Callable[[], Iterable[Trunk]],
+        counters: ICounters,
+        keep: Callable[[dict[str, dict[str, Any]]], None],
+    ) -> None:
+        super().__init__(reactor, agent, self._of_trunks, counters, keep)
+        self.ways: Callable[[str], Sequence[Way]] = lambda trunk_id: ()
+        self._trunks = trunks
+
+    def _of_trunks(self) -> Targets:
+        active = [(trunk, self.ways(trunk.id)) for trunk in self._trunks() if trunk.active]
+        return {
+            trunk.name: (Uri.parse(f"sip:{trunk.pbx_domain}") if trunk.pbx_domain else None, ways)
+            for trunk, ways in active
+            if trunk.pbx_domain or ways
+        }
+
+
+class RegionHealth(Probes):
+    """The nodes of the other regions.  Who has not answered by the next round has failed, however long SIP would wait."""
+
+    what, kind = "region", "region"
+
+    def __init__(
+        self,
+        reactor: Any,
+        agent: UserAgent,
+        nodes: Mapping[str, str],
+        counters: ICounters,
+        keep: Callable[[dict[str, dict[str, Any]]], None],
+    ) -> None:
+        """`nodes`: their SIP URIs by region."""
+        targets: Targets = {name: (Uri.parse(uri), ()) for name, uri in nodes.items()}
+        super().__init__(reactor, agent, lambda: targets, counters, keep)
+        self._waiting: set[str] = set()
+
+    def up(self, name: str) -> bool:
+        """Until it is known to be down."""
+        found = self.known.get(name)
+        return found is None or found.state != "down"
+
+    def ask(self) -> None:
+        late, self._waiting = self._waiting, set(self._targets())
+        for name in late:
+            super()._failed(name, WHY["timeout"])
+        super().ask()
+
+    def _answered(self, name: str, asked_at: float, response: Response) -> None:
+        self._waiting.discard(name)
+        super()._answered(name, asked_at, response)
+
+    def _failed(self, name: str, why: str) -> None:
+        if name in self._waiting:
+            self._waiting.discard(name)
+            super()._failed(name, why)

@@ -184,7 +184,8 @@ class Switchboard:
     def _refuse(self, session: Session, refused: Refused) -> None:
         self._plant.counters.count("calls.refused", refused.why)
         self._note(session, refused)
-        session.reject(refused.status, headers=retry_after(refused.retry_after_s) if refused.retry_after_s else ())
+        headers = retry_after(refused.retry_after_s) if refused.retry_after_s else ()
+        session.reject(refused.status, headers=(*headers, ("Contact", f"<{refused.contact}>")) if refused.contact else headers)
 
     def _note(self, session: Session, refused: Refused) -> None:
         """The record of a refusal; of strangers there are so many, and no more."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "dids": "the numbers a trunk may call and their agents",
     "extensions": "the directory: whom callers can be transferred to",
     "bans": "who is not listened to, for guessing passwords",
+    "regions": "where calls are served: which region is nearest to an address",
     "export": "write what tenants own as one file",
     "apply": "make it as such a file says; shows the difference first",
     "audit": "who changed what, and when",
@@ -37,6 +38,7 @@ ALIASES = {
     "workspace": "workspaces",
     "message": "messages",
     "ban": "bans",
+    "region": "regions",
     "secrets": "secret",
 }
 """Groups answer to the singular and the plural."""

@@ -28,8 +28,9 @@ class Receiver:
 
     `strangers` came from elsewhere than the peer, `malformed` is no RTP, `loops` are packets of our own that came back.
     `control` takes RTCP where it shares the port (RFC 5761); `looped(ssrc, address)` says whether a new source is we ourselves.
-    `neighbour` is the host that signals: a peer behind a NAT may be near there, or near where it says it is, and nowhere else.
-    Near is the same IPv4 /24 or IPv6 /64: hosts of several addresses, and pools of a NAT.  Another source of the peer has to send two packets in a row, with none of the old one between (RFC 3550 A.1).
+    `neighbour` is the host that signals: a peer behind a NAT may be near there, or near where it says it is, and nowhere else
+    (near is the same IPv4 /24 or IPv6 /64: hosts of several addresses, pools of a NAT).
+    Another source of the peer has to send two packets in a row, with none of the old one between (RFC 3550 A.1).
     """
 
     __slots__ = (

@@ -139,7 +139,8 @@ def _make(folder: Path) -> None:
 HEALTH_FILE = "health.json"
 REGISTRATIONS_FILE = "registrations.json"
 ASKED_FILE = "asked.json"
-"""What the running platform knows of each trunk's PBX, of our registrations there, and of who asks for our OPTIONS."""
+REGIONS_FILE = "regions.json"
+"""What the running platform knows of each trunk's PBX, of our registrations there, of who asks for our OPTIONS, of regions."""
 
 
 def health(folder: Path) -> dict[str, dict[str, Any]]:
@@ -155,6 +156,11 @@ def registrations(folder: Path) -> dict[str, dict[str, Any]]:
 def asked_at(folder: Path) -> dict[str, float]:
     """When each host last asked for our OPTIONS (Unix seconds); empty when nothing runs."""
     return {host: float(at) for host, at in _told(folder, ASKED_FILE).items()}
+
+
+def regions(folder: Path) -> dict[str, dict[str, Any]]:
+    """By name, those of other nodes: state, latency_ms, detail; empty when nothing runs or nothing is known."""
+    return _told(folder, REGIONS_FILE)
 
 
 def running_addresses(folder: Path) -> dict[str, Any]:

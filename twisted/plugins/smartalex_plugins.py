@@ -20,6 +20,9 @@ all_of = LazyProvider(
 registration = LazyProvider(
     "IAuthenticator", "registration", "calls from where the PBX has registered from", "smartalex.auth.registered:registered"
 )
+geoip = LazyProvider(
+    "IRegionLocator", "geoip", "a database in MaxMind's format, database=PATH; needs maxminddb", "smartalex.regions.geoip:GeoIp"
+)
 transit = LazyProvider(
     "IMasterKey",
     "transit",
