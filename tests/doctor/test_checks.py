@@ -27,8 +27,10 @@ CALL = Tried(
     hold=Step("re-INVITE", 200, "sendonly"), resume=Step("re-INVITE", 200, "sendrecv", 50), refresh=Step("UPDATE", 200),
     rfc4733=Keyed(True, back="by RTP event"), info=Keyed(True, 200), inband=Keyed(True, back="as a tone"), talk=TALK,
 )  # fmt: skip
-ROW = {"id": "01A", "disposition": "completed", "cause": "caller hung up", "detail": "", "started_at": NOW - 60,
-       "trunk": "office", "answered_at": NOW - 59, "duration_s": 30.0, "rtp": {"packets_received": 1500, "mos": 4.3}, "status": 200}  # fmt: skip
+ROW = {
+    "id": "01A", "disposition": "completed", "cause": "caller hung up", "detail": "", "started_at": NOW - 60, "trunk": "office",
+    "answered_at": NOW - 59, "duration_s": 30.0, "rtp": {"packets_received": 1500, "mos": 4.3}, "status": 200,
+}  # fmt: skip
 LATER = NOW + 300 * DAY
 GOOD = Facts(
     TRUNK, NODE, NOW, True, Way("pbx.example.com", "its domain", (Looked("A", "pbx.example.com", ("192.0.2.10",)),), (PBX,)),
@@ -70,7 +72,7 @@ REFUSED = row(disposition="refused", status=404, cause="did", detail="DID 5 unkn
 CASES: tuple[tuple[str, str, str, Facts], ...] = (
     ("dns", "bad", "no way to the PBX", attrs.evolve(GOOD, way=Way("", ""))),
     ("dns", "bad", "no name server answered about A x", attrs.evolve(GOOD, way=Way("x", "", (Looked("A", "x", (), False),)))),
-    ("dns", "bad", "there is no address", attrs.evolve(GOOD, way=Way("x", "", (Looked("A", "x", ()),), (), "there is no address"))),
+    ("dns", "bad", "there is no address", attrs.evolve(GOOD, way=Way("x", "", why="there is no address"))),
     ("platform", "bad", "nothing answers", attrs.evolve(GOOD, running=False)),
     ("platform", "bad", "403", trunk(active=False)),
     ("tls", "bad", "no TLS: refused", tls(why="refused")),
