@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from itertools import pairwise
 from random import Random
 from struct import unpack
@@ -323,6 +325,72 @@ class Pacing(Case):
         self.assertApproximates((first.timestamp - last.timestamp) % MODULUS / 8000, first.at - last.at, 0.021)
         self.assertEqual(set(steps(peer.packets[peer.packets.index(first) :])), {160})
         self.assertEqual(leg.played_ms - played, 20 * (len(peer.packets) - peer.packets.index(first)))
+
+    def test_while_others_compute_no_packet_is_lost_or_later_than_they_took(self) -> None:
+        """Bursts of 2 and 20 ms, and pauses as a collector of garbage makes them."""
+        pauses = Random(5)
+        for name, every_ms, burst_ms in (
+            ("2 ms", 10, lambda: 2),
+            ("20 ms", 100, lambda: 20),
+            ("collector", 250, lambda: pauses.randint(1, 120)),
+        ):
+            bench, leg, peer = self.connected()
+            bench.run(0.1)
+            voiced, busy_until, longest_ms = iter(frames(VOICE * 4)), 0, 0
+            for at in range(3100):  # ms
+                if at % 20 == 7 and at < 3000:
+                    peer.send(leg, PCMU().encode(next(voiced)))
+                if at % every_ms == 0 and at < 3000:
+                    busy_until = at + burst_ms()
+                    longest_ms = max(longest_ms, busy_until - at)
+                if at < busy_until - 1:
+                    bench.clock.rightNow += 0.001
+                else:
+                    bench.run(0.001)
+            packets, stats = peer.packets, leg.stats()
+            late_ms = [1000 * (packet.at - packets[0].at) - 20 * n for n, packet in enumerate(packets)]
+            self.assertEqual(set(steps(packets)), {160}, name)
+            self.assertEqual({(after.sequence - before.sequence) & 0xFFFF for before, after in pairwise(packets)}, {1}, name)
+            self.assertLess(max(late_ms) - min(late_ms), longest_ms + 2.1, name)
+            self.assertApproximates(len(packets), (bench.clock.seconds() - packets[0].at) / 0.02, 1.1, name)
+            self.assertEqual((stats.packets_received, stats.lost, stats.late), (150, 0, 0), name)
+            if longest_ms <= 20:
+                self.assertEqual(stats.concealed, 0, name)
+
+    def test_after_300_ms_the_voice_is_current_both_ways(self) -> None:
+        """What is stale by then is neither sent nor played out for the rest of the call."""
+        bench, leg, peer = self.connected()
+        self.talk(bench, leg, peer, VOICE)
+        sent, played = peer.packets[-1], leg.played_ms
+        for frame in frames(VOICE[: 15 * 320]):
+            peer.send(leg, PCMU().encode(frame))
+        bench.clock.stall(0.3)
+        self.assertLessEqual(len(peer.drain()), 1)
+        self.talk(bench, leg, peer, VOICE * 10)
+        first = peer.packets[peer.packets.index(sent) + 1]
+        self.assertApproximates((first.timestamp - sent.timestamp) % MODULUS / 8000, first.at - sent.at, 0.021)
+        stats = leg.stats()
+        self.assertEqual((stats.lost, stats.packets_received), (0, 50 + 15 + 500))
+        self.assertLessEqual(stats.buffer_ms, 40)
+        self.assertLessEqual(leg.played_ms - played, 20 * (len(peer.packets) - peer.packets.index(first)))
+
+    def test_a_call_that_ends_leaves_nothing_for_the_collector(self) -> None:
+        """A pass over a large heap is a pause of 100 ms."""
+        bench = self.bench()
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        gone = []
+        for _ in range(3):
+            leg, peer = bench.connected()
+            leg.play(VOICE)
+            leg.send_dtmf("5")
+            self.talk(bench, leg, peer, VOICE)
+            leg.close()
+            gone.append(weakref.ref(leg))
+            bench.sink.frames.clear()
+        del leg
+        self.assertEqual([reference() for reference in gone], [None] * 3)
 
     def test_on_hold_nothing_is_sent_and_the_clock_runs_on(self) -> None:
         bench, leg, peer = self.connected()
