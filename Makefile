@@ -31,7 +31,7 @@ $(VENV)/.tested: $(VENV)/.installed
 	@touch $@
 
 peers:
-	@etc/setup/debian.sh sip-tester baresip tshark kamailio linphone-cli postgresql redis-server
+	@etc/setup/debian.sh sip-tester baresip tshark kamailio linphone-cli postgresql redis-server bind9-dnsutils
 
 run: $(VENV)/.installed
 	@$(BIN)/smartalex run $(ARGS)
