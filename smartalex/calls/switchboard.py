@@ -77,7 +77,7 @@ class RefusalBudget:
 class Challenges:
     """Callers who were asked for a password, and have `patience_s` to come again; beyond `most` nobody waits for them."""
 
-    def __init__(self, clock: IReactorTime, patience_s: float = 10.0, most: int = 1000) -> None:
+    def __init__(self, clock: IReactorTime, patience_s: float = 5.0, most: int = 1000) -> None:
         self._clock, self._patience_s, self._most = clock, patience_s, most
         self._waiting: dict[str, IDelayedCall] = {}
 

@@ -19,20 +19,17 @@ def past(
     trace: Callable[[str], Mapping[str, Any] | None],
 ) -> Past:  # fmt: skip
     """`rows` are calls, the newest first; `hosts` are where it is.  `story` and `trace` give a call's record by its id."""
-    mine, refused = [], []
-    for row in rows:
-        if row["disposition"] == "refused" and _about(row, trunk, hosts):
-            refused.append(row)
-        elif row["trunk"] == trunk.name and row["direction"] == "inbound":
-            mine.append(row)
-    talks = {row["id"]: talk for row in (*mine, *refused)[:READ] if (talk := _talk(trace(row["id"]))) is not None}
+    about = [row for row in rows if row["direction"] == "inbound" and _about(row, trunk, hosts)]
+    refused = [row for row in about if row["disposition"] == "refused"]
+    mine = [row for row in about if row["disposition"] != "refused"]
+    talks = {row["id"]: talk for row in about[:READ] if (talk := _talk(trace(row["id"]))) is not None}
     transferred = [row for row in mine if row["transferred_to"] or row["flagged"] == "transfer failed"][:READ]
     outcomes = [why for row in transferred for why in _transfers(story(row["id"]))]
     return Past(tuple(mine), talks, tuple(refused), tuple(outcomes))
 
 
 def _about(row: Mapping[str, Any], trunk: Trunk, hosts: Collection[str]) -> bool:
-    if row["trunk"]:
+    if row["trunk"] or row["disposition"] != "refused":
         return bool(row["trunk"] == trunk.name)
     named = {f"trunk {trunk.name}", trunk.username} - {""}
     return row["source"].rpartition(":")[0] in hosts or any(_says(row["detail"], name) for name in named)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 from tests.interop.alg import Alg
 from tests.interop.house import Housed, until
 from tests.interop.kamailio import Kamailio
-from tests.interop.peers import PBX, Reachable, Sipp, needs
+from tests.interop.peers import PBX, Reachable, Sipp, needs, sipp
 from tests.interop.platform import smartalex
-from tests.interop.scenario import CONTACT, content, offer, recv, scenario, sent
+from tests.interop.scenario import CONTACT, answered, content, hang_up, invite, offer, pause, recv, refused, scenario, sent
 
 NOW = "$utimef(%a, %d %b %Y %H:%M:%S GMT)"
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, REFER, NOTIFY"
@@ -64,6 +65,48 @@ ASKS = sent(
     retransmitted=True,
 )  # fmt: skip
 CALLER = '<action><ereg regexp="[^ ].*" search_in="hdr" header="From:" assign_to="1"/></action>'
+
+
+@needs("sipp")
+class Explained(Housed):
+    """Every call that is refused says what was missing, and the doctor reads the calls that were."""
+
+    ports = "28900-29200"
+
+    def refusals(self, call_id: str) -> dict[str, Any]:
+        """As `calls --refused` has that call."""
+        lines = self.house.command("calls", "--refused", "--json").splitlines()
+        return next(row for row in map(json.loads, lines) if row["sip_call_id"] == call_id)
+
+    def examined(self, call_id: str) -> dict[str, dict[str, Any]]:
+        """Once the messages of that call are kept."""
+        record = self.house.record(call_id)["id"]
+        until(lambda: self.house._rows("SELECT seq FROM call_event WHERE call = ? AND kind = 'sip'", record))
+        done = smartalex("trunk", "doctor", "pbx", "--state", str(self.house.state), "--json")
+        return {one["check"]: one for one in map(json.loads, done.stdout.splitlines())}
+
+    def test_no_codec_in_common(self) -> None:
+        call_id = self.run_sipp(invite(body=offer(18)), refused(488))
+        self.assertIn("it offers G729 over RTP/AVP, no keys; trunk pbx takes PCMU, PCMA, G722", self.refusals(call_id)["detail"])
+        found = self.examined(call_id)
+        self.assertEqual((found["refused"]["level"], found["offers"]["level"]), ("bad", "bad"))
+        self.assertIn("--codecs G729", found["offers"]["change"])
+
+    def test_from_next_door_without_a_password(self) -> None:
+        call_id = uuid4().hex
+        sipp(self.house, scenario(invite(), refused(401)), "play", "-cid_str", call_id, source="127.0.0.3")
+        self.house.record(call_id)
+        row = self.refusals(call_id)
+        self.assertEqual((row["status"], row["cause"]), (401, "no password"))
+        self.assertIn(f"127.0.0.3 is beside its addresses, number play is its; but 127.0.0.3 is not in its allowlist ({PBX}/32)",
+                      row["near_miss"])  # fmt: skip
+        self.assertIn("almost trunk pbx", self.house.command("calls", "show", row["id"]))
+
+    def test_calls_that_went_well(self) -> None:
+        found = self.examined(self.run_sipp(invite(), answered(), pause(3500), hang_up()))
+        self.assertEqual((found["calls"]["level"], found["keys"]["level"], found["offers"]["level"]), ("ok", "ok", "ok"))
+        self.assertEqual(found["one-way"]["level"], "bad", "SIPp sent no audio")
+        self.assertIn("where it called from", found["dns"]["seen"])
 
 
 @needs("kamailio", "kamcmd", "sipp")
