@@ -98,7 +98,7 @@ class Explained(Housed):
         self.house.record(call_id)
         row = self.refusals(call_id)
         self.assertEqual((row["status"], row["cause"]), (401, "no password"))
-        self.assertIn(f"127.0.0.3 is beside its addresses, number play is its; but 127.0.0.3 is not in its allowlist ({PBX}/32)",
+        self.assertIn(f"127.0.0.3 is beside its addresses, number play is its; but 127.0.0.3 is not in its allowlist ({PBX})",
                       row["near_miss"])  # fmt: skip
         self.assertIn("almost trunk pbx", self.house.command("calls", "show", row["id"]))
 
