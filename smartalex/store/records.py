@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, func, insert, select, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
 
 from smartalex.interfaces import CallEvent
 from smartalex.store import schema
 from smartalex.store.engine import upsert
 from smartalex.tenants.trunk import IN_CLEAR
+
+MOST_REMEMBERED = 10_000
 
 _UNKNOWN = {c.name: None if c.nullable else "" for c in schema.call.columns if not c.primary_key}
 """A call's row of which nothing is known yet."""
@@ -26,35 +30,55 @@ TRACE = "sip"
 class Records:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._last: OrderedDict[str, int] = OrderedDict()  # the newest event of calls that were written of late
 
     def apply(self, events: Sequence[CallEvent]) -> None:
         """Write events in one transaction; those written before are passed over."""
         if not events:
             return
+        try:
+            last = self._apply(events, self._last)
+        except IntegrityError:  # some call is not as new as its first event looks
+            last = self._apply(events, None)
+        self._last.update(last)
+        for call in last:
+            self._last.move_to_end(call)
+        while len(self._last) > MOST_REMEMBERED:
+            self._last.popitem(last=False)
+
+    def _apply(self, events: Sequence[CallEvent], last: Mapping[str, int] | None) -> dict[str, int]:
+        """With `last` a call is not looked up that is in it, or begins with these events.  The newest of each call."""
         with self.engine.begin() as connection:
-            new = self._new(connection, [event for event in events if event.seq != BESIDE])
+            story = [event for event in events if event.seq != BESIDE]
+            known = self._known(connection, story, last)
+            new = []
+            for event in story:
+                if event.seq > known.get(event.call, -1):
+                    known[event.call] = event.seq
+                    new.append(event)
             if new:
                 _write(connection, new)
             for event in events:
                 if event.seq == BESIDE:
                     connection.execute(upsert(connection, schema.message).on_conflict_do_nothing(), dict(event.fields))
+        return known
 
-    def _new(self, connection: Connection, events: Sequence[CallEvent]) -> list[CallEvent]:
+    def _known(self, connection: Connection, events: Sequence[CallEvent], last: Mapping[str, int] | None) -> dict[str, int]:
+        """The newest event of each of these calls that is in the database."""
+        calls = {event.call for event in events}
         known: dict[str, int] = {}
-        ids = sorted({event.call for event in events})
+        if last is not None:
+            calls -= {event.call for event in events if event.seq == 0}
+            known = {call: last[call] for call in calls if call in last}
+            calls -= known.keys()
+        ids, table = sorted(calls), schema.call_event
         for start in range(0, len(ids), 500):
             chunk = ids[start : start + 500]
-            table = schema.call_event
             rows = connection.execute(
                 select(table.c.call, func.max(table.c.seq)).where(table.c.call.in_(chunk)).group_by(table.c.call)
             )
             known.update({call: seq for call, seq in rows})
-        new = []
-        for event in events:
-            if event.seq > known.get(event.call, -1):
-                known[event.call] = event.seq
-                new.append(event)
-        return new
+        return known
 
     def calls(self, limit: int = 50, *, refused: bool = False) -> list[dict[str, Any]]:
         """Newest first."""
