@@ -41,7 +41,9 @@ def refused(facts: Facts) -> Found | None:
     later = any((call["started_at"] or 0) > (newest["started_at"] or 0) for call in facts.past.calls if call["answered_at"])
     ours = f"smartalex calls show {newest['id']}"
     topic = TOPICS.get(newest["cause"], "")
-    return warn(f"{said}; a call was let in since", ours=ours) if later else bad(said, topic, ours)
+    if later:
+        return warn(f"{said}; a call was let in since", ours=ours)
+    return bad(said, topic, "" if topic else ours)
 
 
 TOPICS = {"credentials": "login", "did": "number", "transport": "transport", "trunk full": "limit"}
@@ -74,8 +76,8 @@ def one_way(facts: Facts) -> Found | None:
         return None
     deaf = [call for call in heard if not call["rtp"].get("packets_received")]
     if deaf:
-        said = f"in {len(deaf)} of {len(heard)} calls nothing was heard of the caller"
-        ours = f"a firewall: UDP to ports {facts.node.rtp_ports} of this node; smartalex calls show {deaf[0]['id']}"
+        said = f"in {len(deaf)} of {len(heard)} calls nothing was heard of the caller, as in {deaf[0]['id']}"
+        ours = f"a firewall: UDP to ports {facts.node.rtp_ports} of this node"
         return bad(said, "audio", ours) if deaf[0] is heard[0] else warn(said, "audio", ours)
     rated = [call["rtp"]["mos"] for call in heard if call["rtp"].get("mos")]
     lowest = f", MOS {min(rated):.1f} at the lowest" if rated else ""
