@@ -164,6 +164,7 @@ class Phone(SessionListener):
             self._secure = None if target.insecure or target.certificate else target.uri.host
         line.plane.start()
         self.leg = line.plane.open()
+        self.leg.meet(target.peer.host)
         self._local = negotiation.Local(address, self.leg.local_port, secrets.randbits(31), 1)
         self._started = self.reactor.seconds()
         limit = self.reactor.callLater(max_s, self.hang_up, "timeout")

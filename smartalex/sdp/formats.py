@@ -110,7 +110,7 @@ def answered(taken: Chosen) -> tuple[Format, ...]:
 
 
 def offered(codecs: Iterable[str], used: Mapping[str, int], *, keys: bool) -> tuple[Format, ...]:
-    """What our offer lists: all codecs, keys at each of their clocks, comfort noise last.
+    """What our offer lists: all codecs, keys at each of their clocks and at 8000 Hz, comfort noise last.
 
     `used` are payload types that stand for something in this session already: they may not change (RFC 3264 8.3.2).
     """
@@ -119,7 +119,7 @@ def offered(codecs: Iterable[str], used: Mapping[str, int], *, keys: bool) -> tu
         Format(UNNUMBERED if c.payload_type is None else c.payload_type, c.name, c.clock, c.channels, c.parameters)
         for c in classes
     ]
-    for clock in dict.fromkeys(c.clock for c in classes) if keys else ():
+    for clock in dict.fromkeys((*(c.clock for c in classes), 8000)) if keys else ():
         wishes.append(Format(KEYS_NUMBER if clock == 8000 else UNNUMBERED, KEYS, clock, parameters="0-15"))
     if any(c.clock == 8000 for c in classes):
         wishes.append(Format(13, NOISE))

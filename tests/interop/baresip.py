@@ -40,24 +40,28 @@ class Baresip:
 
     `said` is at `rate`, and so is what it `heard`; it asks for packets of `ptime_ms`.
     `mediaenc` is "srtp" (offered), "srtp-mand" or "dtls_srtp"; `mux` offers RTCP on RTP's port.
+    With `answers` it takes calls at `address`.
     """
 
     def __init__(
         self, platform: Platform, transport: str = "udp", said: np.ndarray | None = None, register_s: int = 0,
         *, codecs: str = "PCMU,PCMA", rate: int = voice.RATE, ptime_ms: int = 20, mediaenc: str = "", mux: bool = False,
+        answers: bool = False,
     ) -> None:  # fmt: skip
         self.folder = Path(tempfile.mkdtemp(prefix="smartalex-baresip-"))
         self.events: list[dict[str, Any]] = []
         self._platform, self._transport = platform, transport
-        control = free_port(ADDRESS)
+        control, sip = free_port(ADDRESS), free_port(ADDRESS)
+        self.address = f"sip:{platform.username}@{ADDRESS}:{sip}"
         voice.write(self.folder / "caller.wav", np.zeros(60 * rate) if said is None else said, rate)
-        config = CONFIG.format(address=ADDRESS, rate=rate, sip=free_port(ADDRESS), control=control, folder=self.folder,
+        config = CONFIG.format(address=ADDRESS, rate=rate, sip=sip, control=control, folder=self.folder,
                                certificate=platform.state / "tls.crt")  # fmt: skip
         config += f"rtcp_mux {'yes' if mux else 'no'}\n"
         (self.folder / "config").write_text(config + "".join(f"module {name}.so\n" for name in MODULES))
         port = platform.tls if transport == "tls" else platform.sip
         account = f"<sip:{platform.username}@127.0.0.1:{port};transport={transport}>;regint={register_s}"
         account += f";audio_codecs={codecs};ptime={ptime_ms}" + (f";mediaenc={mediaenc}" if mediaenc else "")
+        account += ";answermode=auto" if answers else ""
         login = f";auth_user={platform.username};auth_pass={platform.password}\n"
         (self.folder / "accounts").write_text(account + login)
         (self.folder / "contacts").write_text("")

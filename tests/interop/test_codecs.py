@@ -14,7 +14,7 @@ from smartalex.media.resample import resample
 from tests.interop.baresip import Baresip
 from tests.interop.capture import Capture, Stream
 from tests.interop.peers import needs
-from tests.interop.platform import Platform
+from tests.interop.platform import Platform, smartalex
 from tests.interop.voice import compare, voice
 
 PORTS = range(26000, 26900)
@@ -131,3 +131,16 @@ class Codecs(TestCase):
                 if e["kind"] == "said" and e["role"] == "caller"
             ]
             self.assertEqual(said, [f"[pressed {key}]" for key in KEYS], name)
+
+    def test_our_keys(self) -> None:
+        """Once baresip has spoken: it hears each once, and nothing else."""
+        for name in ("PCMU", "G722", *(codec.name for codec in registry.usable(["opus"]))):
+            rate = 8000 if name == "PCMU" else 16000
+            spoken = wide_voice(3) if rate == 16000 else voice(3)
+            said = np.concatenate((spoken, np.zeros(60 * rate)))
+            telephone = Baresip(self.platform, said=said, codecs=name, rate=rate, answers=True)
+            self.addCleanup(telephone.close)
+            done = smartalex("call", telephone.address, "--codec", name.lower(), "--dtmf", "559*", "--max-seconds", "10")
+            telephone.wait("CALL_CLOSED")
+            heard = [event.get("param") for event in telephone.events if event.get("type") == "CALL_DTMF_START"]
+            self.assertEqual(heard, list("559*"), (name, done.stdout, done.stderr))

@@ -108,11 +108,12 @@ class Offers(TestCase):
                          ["PCMU/8000", "PCMA/8000", "G722/8000", "TELEPHONE-EVENT/8000", "CN/8000"])  # fmt: skip
 
     @skipUnless(OPUS, "there is no libopus")
-    def test_keys_at_every_clock(self) -> None:
+    def test_keys_at_every_clock_and_at_the_one_that_all_know(self) -> None:
         found = {one.key: one.number for one in self.listed(Capabilities(ALL))}
         self.assertEqual((found["TELEPHONE-EVENT/8000"], len(set(found.values()))), (101, 7))
         self.assertTrue(96 <= found["OPUS/48000"] <= 127 and 96 <= found["TELEPHONE-EVENT/48000"] <= 127)
-        self.assertEqual({one.key for one in self.listed(Capabilities(("opus",)))}, {"OPUS/48000", "TELEPHONE-EVENT/48000"})
+        alone = [one.key for one in self.listed(Capabilities(("opus",)))]
+        self.assertEqual(alone, ["OPUS/48000", "TELEPHONE-EVENT/48000", "TELEPHONE-EVENT/8000"])
 
     @skipUnless(OPUS, "there is no libopus")
     def test_a_later_offer_keeps_the_payload_types_of_the_session(self) -> None:
