@@ -35,6 +35,7 @@ class Robot(SessionListener):
         self.on_key: Callable[[str], object] = lambda digit: self.bye()
         self.on_outcome: Callable[[int], object] = lambda status: self.bye()
         self.status = 200
+        self.says = "127.0.0.1"  # where its audio is, in SDP
         self.ended: Deferred[None] = Deferred()
         self.heard = bytearray()
         self.session: Session
@@ -77,7 +78,7 @@ class Robot(SessionListener):
             session.reject(self.status)
             return
         self.leg = self.plane.open()
-        local = negotiation.Local("127.0.0.1", self.leg.local_port, 1, 1)
+        local = negotiation.Local(self.says, self.leg.local_port, 1, 1)
         offer = SessionDescription.parse(session.request.body)
         agreed, body = negotiation.answer(offer, negotiation.Capabilities(("PCMU", "PCMA")), local)
         params = MediaParams(agreed.codec, agreed.payload_type, agreed.dtmf_payload_type, agreed.ptime_ms)

@@ -67,6 +67,13 @@ class Script(Calls):
         self.assertGreater(max(dbfs(bytes(self.robot.heard[i : i + 320])) for i in range(0, len(self.robot.heard), 320)), -20)
 
 
+    async def test_a_callee_behind_a_nat_is_heard_and_hears_us(self) -> None:
+        self.robot.says = "192.0.2.9"
+        result = await self.place([Item("dtmf", "9")])
+        self.assertIn(("key", "9"), self.robot.log)
+        self.assertGreater(result.rtp["packets_received"], 0)
+
+
 class Transfers(Calls):
     def outcome(self, *plans: Plan) -> Deferred[Result]:
         self.robot.on_begin = lambda: self.robot.refer("301")
