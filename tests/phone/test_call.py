@@ -66,7 +66,6 @@ class Script(Calls):
         self.assertEqual((result.status, result.codec, result.ended_by, result.ok), (200, "PCMA", "agent", True))
         self.assertGreater(max(dbfs(bytes(self.robot.heard[i : i + 320])) for i in range(0, len(self.robot.heard), 320)), -20)
 
-
     async def test_a_callee_behind_a_nat_is_heard_and_hears_us(self) -> None:
         self.robot.says = "192.0.2.9"
         result = await self.place([Item("dtmf", "9")])
