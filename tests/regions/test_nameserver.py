@@ -7,6 +7,7 @@ import struct
 from typing import Any
 from unittest import TestCase as PlainTestCase
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
@@ -35,9 +36,9 @@ def subnet(address: str, prefix: int = 24) -> bytes:
 class Answers(TestCase):
     def setUp(self) -> None:
         self.down: set[str] = set()
-        regions = Regions((EU, US), "eu", up=lambda name: name not in self.down)
+        self.regions = Regions((EU, US), "eu", up=lambda name: name not in self.down)
         self.counters = Counters()
-        server = NameServer(Zone(NAME, ("ns1.example.com",), 30, PORTS, regions), self.counters)
+        server = NameServer(Zone(NAME, ("ns1.example.com",), 30, PORTS, self.regions), self.counters)
         self.port = reactor.listenTCP(0, Streams(server), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(self.port.stopListening)
         self.number = self.port.getHost().port
@@ -107,23 +108,37 @@ class Answers(TestCase):
             [option] = message.additional
             self.assertEqual((option.type, option.payload.data[6:8]), (OPT, b"\x18\x18"))  # it holds for a /24
 
-    def exchange(self, option: bytes) -> dns.Message:
+    def exchange(self, option: bytes, version: int = 0) -> dns.Message:
         server = NameServer(Zone(NAME, ("ns1.example.com",), 30, PORTS, Regions((EU, US), "eu")), self.counters)
         query = dns.Message(7)
         query.addQuery(NAME.encode(), dns.A)
-        query.additional = [dns.RRHeader(b"", OPT, 4096, 0, dns.UnknownRecord(option))]
-        sent: list[dns.Message] = []
+        query.additional = [dns.RRHeader(b"", OPT, 4096, version << 16, dns.UnknownRecord(option))]
+        read = server.read(query.toStr())
+        assert read is not None
+        reply = dns.Message()
+        reply.fromStr(server.datagram(read, "127.0.0.1").toStr())
+        return reply
 
-        class Line:
-            def writeMessage(self, message: dns.Message, address: Any) -> None:
-                copy = dns.Message()
-                copy.fromStr(message.toStr())
-                sent.append(copy)
+    def test_whoever_does_not_want_to_be_looked_at_is_not(self) -> None:
+        message = self.exchange(subnet("0.0.0.0", 0))
+        self.assertEqual([_text(record.payload) for record in message.answers], ["192.0.2.1", "192.0.2.2"])
+        self.assertEqual(message.additional[0].payload.data[4:], b"\0\1\0\0")
 
-        read = dns.Message()
-        read.fromStr(query.toStr())
-        server.messageReceived(read, Line(), ("127.0.0.1", 53))
-        return sent[0]
+    def test_options_that_are_none_and_of_another_time(self) -> None:
+        damaged = self.exchange(subnet("192.0.2.0")[:-1])
+        self.assertEqual((damaged.rCode, damaged.answers, len(damaged.additional)), (dns.EFORMAT, [], 1))
+        later = self.exchange(b"", version=1)
+        self.assertEqual((later.rCode, later.additional[0].ttl >> 24, later.answers), (dns.OK, 1, []))
+
+    def test_what_is_too_long_for_a_datagram_is_had_by_tcp(self) -> Deferred[None]:
+        return ensureDeferred(self._too_long())  # type: ignore[return-value]
+
+    async def _too_long(self) -> None:
+        self.regions.known["eu"] = attrs.evolve(EU, addresses=tuple(f"192.0.2.{n}" for n in range(1, 101)))  # type: ignore[index]
+        cut = await self.asked(NAME, dns.A)
+        self.assertEqual((cut.trunc, cut.answers, cut.rCode), (1, [], dns.OK))
+        whole = await self.asked(NAME, dns.A, tcp=True)
+        self.assertEqual((whole.trunc, len(whole.answers)), (0, 100))
 
     def test_damaged_questions_cost_nothing(self) -> Deferred[None]:
         return ensureDeferred(self._damaged())  # type: ignore[return-value]
@@ -145,6 +160,7 @@ class Answers(TestCase):
         self.assertEqual(await self.records(NAME, dns.A), ["192.0.2.1", "192.0.2.2"])
         self.assertEqual(await self.records(NAME, dns.A, tcp=True), ["192.0.2.1", "192.0.2.2"])
         self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertGreater(self.counters.values["dns.malformed", ""], 0)
 
 
 class Subnets(PlainTestCase):
@@ -153,19 +169,25 @@ class Subnets(PlainTestCase):
         self.assertEqual(client_subnet(struct.pack("!HH", 10, 2) + b"ab" + subnet("192.0.2.0"))[0], "192.0.2.0")  # type: ignore[index]
         six = struct.pack("!HHHBB", CLIENT_SUBNET, 10, 2, 48, 0) + bytes.fromhex("20010db8000e")
         self.assertEqual(client_subnet(six)[0], "2001:db8:e::")  # type: ignore[index]
+        self.assertIsNone(client_subnet(b""))
+        self.assertIsNone(client_subnet(struct.pack("!HH", 10, 2) + b"ab"))
         for wrong in (
-            b"",
             b"\0",
             subnet("192.0.2.0")[:-1],
-            struct.pack("!HHHBB", CLIENT_SUBNET, 4, 1, 0, 0),
-            subnet("192.0.2.0", 8) + b"x",
+            struct.pack("!HHHBB", CLIENT_SUBNET, 4, 3, 0, 0),
+            struct.pack("!HHHBB", CLIENT_SUBNET, 8, 1, 32, 24) + bytes(4),  # a scope is the server's to say
+            struct.pack("!HHHBB", CLIENT_SUBNET, 9, 1, 33, 0) + bytes(5),
+            struct.pack("!HHHBB", CLIENT_SUBNET, 5, 1, 4, 0) + b"\xff",  # more than its prefix
         ):
-            if wrong[:-1] != subnet("192.0.2.0", 8):
-                self.assertIsNone(client_subnet(wrong), wrong)
+            with self.assertRaises(ValueError, msg=wrong):
+                client_subnet(wrong)
 
     @given(st.binary(max_size=40))
     def test_whatever_it_is_it_is_read_or_not(self, data: bytes) -> None:
-        found = client_subnet(data)
+        try:
+            found = client_subnet(data)
+        except ValueError:
+            return
         self.assertTrue(found is None or found[1])
 
 
