@@ -11,7 +11,22 @@ from tests.interop.house import Housed, until
 from tests.interop.kamailio import Kamailio
 from tests.interop.peers import PBX, Reachable, Sipp, needs, sipp
 from tests.interop.platform import smartalex
-from tests.interop.scenario import CONTACT, answered, content, hang_up, invite, offer, pause, recv, refused, scenario, sent
+from tests.interop.scenario import (
+    ACTIVE,
+    CONTACT,
+    OVER,
+    answered,
+    content,
+    hang_up,
+    invite,
+    offer,
+    pause,
+    recv,
+    refused,
+    scenario,
+    send,
+    sent,
+)
 
 NOW = "$utimef(%a, %d %b %Y %H:%M:%S GMT)"
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, REFER, NOTIFY"
@@ -50,20 +65,34 @@ def changed(direction: str, version: int, *kinds: int) -> str:
     return recv("INVITE") + reply(offer(*kinds, direction=direction, version=version)) + recv("ACK")
 
 
-def echo(*kinds: int, asks: str = "") -> str:
-    """A call as the doctor has it; `asks` is what the PBX asks within it."""
+def echo(*kinds: int, asks: str = "", last: str = "") -> str:
+    """A call as the doctor has it; `asks` is what the PBX asks within it, `last` comes before its end."""
     return scenario(
         recv("INVITE", rrs="true"), reply(offer(*kinds), tag=True), recv("ACK"), asks, recv("INFO"), reply(),
-        changed("recvonly", 2, *kinds), changed("sendrecv", 3, *kinds), recv("UPDATE"), reply(), recv("BYE"), reply(),
+        changed("recvonly", 2, *kinds), changed("sendrecv", 3, *kinds), recv("UPDATE"), reply(), last,
+        recv("BYE"), reply(),
     )  # fmt: skip
 
 
-ASKS = sent(
-    ["OPTIONS [next_url] SIP/2.0", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]", "[routes]",
-     "Max-Forwards: 70", "From: <sip:600@[local_ip]>;tag=[pid]e[call_number]", "To: [$1]",
-     "Call-ID: [call_id]", "CSeq: 1 OPTIONS", CONTACT, "Content-Length: 0", ""],
-    retransmitted=True,
-)  # fmt: skip
+def inside(method: str, cseq: int, *headers: str, body: str = "") -> str:
+    """A request of the PBX's; its caller stands in SIPp's first variable."""
+    lines = [f"{method} [next_url] SIP/2.0", "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]", "[routes]",
+             "Max-Forwards: 70", "From: <sip:600@[local_ip]>;tag=[pid]e[call_number]", "To: [$1]", "Call-ID: [call_id]",
+             f"CSeq: {cseq} {method}", CONTACT, *headers, f"Content-Length: {'[len]' if body else 0}", "", body]  # fmt: skip
+    return sent(lines, retransmitted=True) + recv(200)
+
+
+def told(cseq: int, sipfrag: str, state: str) -> str:
+    kind = "Content-Type: message/sipfrag;version=2.0"
+    return inside("NOTIFY", cseq, "Event: refer", f"Subscription-State: {state}", kind, body=f"SIP/2.0 {sipfrag}\n")
+
+
+def knowing(steps: str) -> str:
+    """With the caller of the INVITE in SIPp's first variable."""
+    first = '<recv request="INVITE" rrs="true">'
+    return steps.replace(first, first + CALLER, 1)
+
+
 CALLER = '<action><ereg regexp="[^ ].*" search_in="hdr" header="From:" assign_to="1"/></action>'
 
 
@@ -82,6 +111,9 @@ class Explained(Housed):
         """Once the messages of that call are kept."""
         record = self.house.record(call_id)["id"]
         until(lambda: self.house._rows("SELECT seq FROM call_event WHERE call = ? AND kind = 'sip'", record))
+        return self.looked()
+
+    def looked(self) -> dict[str, dict[str, Any]]:
         done = smartalex("trunk", "doctor", "pbx", "--state", str(self.house.state), "--json")
         return {one["check"]: one for one in map(json.loads, done.stdout.splitlines())}
 
@@ -102,6 +134,11 @@ class Explained(Housed):
                       row["near_miss"])  # fmt: skip
         self.assertIn("almost trunk pbx", self.house.command("calls", "show", row["id"]))
 
+    def test_its_options_are_seen(self) -> None:
+        sipp(self.house, scenario(send("OPTIONS", 1), recv(200)), "play")
+        found = until(lambda: (one := self.looked()["options-in"])["level"] == "ok" and one)
+        self.assertIn("the last one came", found["seen"])
+
     def test_calls_that_went_well(self) -> None:
         found = self.examined(self.run_sipp(invite(), answered(), pause(3500), hang_up()))
         self.assertEqual((found["calls"]["level"], found["keys"]["level"], found["offers"]["level"]), ("ok", "ok", "ok"))
@@ -114,7 +151,7 @@ class Doctor(Housed):
     ports = "28600-28900"
 
     def examined(
-        self, steps: str = "", *, allow: str = ALLOW, date: str = NOW, alg: bool = False
+        self, steps: str = "", *options: str, allow: str = ALLOW, date: str = NOW, alg: bool = False
     ) -> tuple[dict[str, dict[str, Any]], int]:
         """The findings by their checks, and the exit status."""
         phone = Sipp(steps or echo(0, 101), PBX, "udp", "-rtp_echo")
@@ -128,7 +165,7 @@ class Doctor(Housed):
             pbx = Alg(kamailio.address)
             self.addCleanup(pbx.close)
         self.house.command("trunk", "set", "pbx", "--pbx", "freepbx", "--pbx-domain", pbx.address)
-        done = smartalex("trunk", "doctor", "pbx", "--call", "600", "--state", str(self.house.state), "--json")
+        done = smartalex("trunk", "doctor", "pbx", "--call", "600", "--state", str(self.house.state), "--json", *options)
         found = {one["check"]: one for one in map(json.loads, done.stdout.splitlines())}
         self.assertTrue(found, done.stderr)
         return found, done.returncode
@@ -146,7 +183,22 @@ class Doctor(Housed):
     def test_one_that_transfers_nobody(self) -> None:
         found, status = self.examined(allow="INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE")
         self.assertEqual((found["refer"]["level"], status), ("bad", 1))
-        self.assertIn("REFER", found["refer"]["change"])
+        self.assertIn("endpoint/allow_transfer=yes", found["refer"]["change"])
+
+    def test_it_transfers_when_asked_to(self) -> None:
+        for last, level, said in (("200 OK", "ok", "202, NOTIFY 100 200"), ("404 Not Found", "bad", "came to nothing")):
+            notified = told(1, "100 Trying", ACTIVE) + told(2, last, OVER)
+            steps = echo(0, 101, last=recv("REFER") + reply(status="202 Accepted") + notified)
+            found, _ = self.examined(knowing(steps), "--refer", "301")
+            self.assertEqual(found["refer"]["level"], level, found["refer"])
+            self.assertIn(said, found["refer"]["seen"])
+
+    def test_srtp_that_it_does_not_have(self) -> None:
+        self.house.command("trunk", "set", "pbx", "--srtp", "optional")
+        found, _ = self.examined()
+        self.house.command("trunk", "set", "pbx", "--srtp", "off")
+        self.assertEqual((found["srtp"]["level"], found["audio"]["level"]), ("warn", "ok"))
+        self.assertIn("Media Encryption", found["srtp"]["change"])
 
     def test_one_whose_clock_is_off(self) -> None:
         found, status = self.examined(date="Sat, 01 Jan 2022 00:00:00 GMT")
@@ -160,9 +212,7 @@ class Doctor(Housed):
         self.assertEqual(found["dtmf-inband"]["level"], "ok")
 
     def test_a_router_that_rewrites(self) -> None:
-        steps = echo(0, 101, asks=ASKS + recv(200)).replace(
-            '<recv request="INVITE" rrs="true">', f'<recv request="INVITE" rrs="true">{CALLER}', 1
-        )
+        steps = knowing(echo(0, 101, asks=inside("OPTIONS", 1)))
         found, status = self.examined(steps, alg=True)
         self.assertEqual((found["alg"]["level"], status), ("bad", 1), found)
         self.assertIn("we said to be reached at", found["alg"]["seen"])
