@@ -203,8 +203,8 @@ class RegionHealth(Probes):
         super().ask()
 
     def _answered(self, name: str, asked_at: float, response: Response) -> None:
-        self._waiting.discard(name)
         super()._answered(name, asked_at, response)
+        self._waiting.discard(name)
 
     def _failed(self, name: str, why: str) -> None:
         if name in self._waiting:

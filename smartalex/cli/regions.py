@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
 import click
@@ -45,6 +46,10 @@ def command(context: click.Context, /, state: str | None, config: str | None, *,
 @json_option
 def locate(address: str, trunk: str | None, state: str | None, config: str | None, *, as_json: bool) -> None:
     """Tell which region is the nearest to ADDRESS, and why."""
+    try:
+        ip_address(address)
+    except ValueError:
+        raise click.ClickException(f"{address!r} is no address; write one, such as 192.0.2.1 or 2001:db8::1") from None
     regions, states = _known(state, config)
     found = regions.ranking(address)
     row: dict[str, Any] = {"address": address, "nearest": regions.nearest(address), "by": found.why, "order": list(found.names)}

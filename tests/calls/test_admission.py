@@ -1,6 +1,7 @@
 """Who may call: every refusal with its status and the sentence an operator needs."""
 
 from datetime import UTC, datetime
+from typing import Any
 from unittest import TestCase
 
 import attrs
@@ -9,6 +10,7 @@ from zope.interface import implementer
 from smartalex.calls.admission import Accepted, Admission, Challenged, Decision, Refused
 from smartalex.calls.limits import Bounds, Limits
 from smartalex.interfaces import AuthAttempt, IAuthenticator, Verdict
+from smartalex.regions.nearest import Region, Regions
 from smartalex.tenants.agent import Agent
 from smartalex.tenants.did import Did
 from smartalex.tenants.directory import Directory
@@ -155,3 +157,71 @@ class Undecided(TestCase):
             self.assertEqual(
                 refused.detail, f"192.0.2.1 is trunks acme and other by source, and DID 700 does not decide: {whose}"
             )
+
+
+REGIONS = (
+    Region("eu", "sip:eu.example.com;transport=tcp", ("192.0.2.0/24",)),
+    Region("us", "sip:us.example.com:5070", ("198.51.100.0/24",)),
+)
+
+
+class Elsewhere(TestCase):
+    """What a node does with calls of other regions; its own is us, and the caller is nearest to eu."""
+
+    def decide(
+        self, uri: str = "sip:alex@host", down: tuple[str, ...] = (), here: str = "us", transport: str = "udp", **trunk: Any
+    ) -> Decision:
+        known = attrs.evolve(TRUNK, **trunk)
+        tenancy = attrs.evolve(TENANCY, trunks={"t1": known})
+        regions = Regions(REGIONS, here, up=lambda name: name not in down)
+        self.limits = Limits(Bounds(10))
+        admission = Admission(Says(Verdict("t1", by="source")), tenancy, self.limits, regions=regions)
+        return admission.decide(AuthAttempt("INVITE", uri, "192.0.2.1", transport), "alex")
+
+    def test_who_follows_redirects_is_sent_to_the_nearest(self) -> None:
+        sent = self.decide(follow_redirects=True)
+        assert isinstance(sent, Refused)
+        self.assertEqual((sent.status, sent.why, sent.by), (302, "region", "source"))
+        self.assertEqual(sent.contact, "sip:alex@eu.example.com;transport=tcp;region=eu")
+        self.assertEqual(sent.detail, "sent to eu.example.com: eu is nearest to 192.0.2.1, by network 192.0.2.0/24")
+        self.assertEqual(self.limits.in_use, 0)
+
+    def test_a_call_is_sent_on_over_what_it_came_over(self) -> None:
+        back = self.decide(here="eu", transport="tls", regions=("us",))
+        assert isinstance(back, Refused)
+        self.assertEqual(back.contact, "sip:alex@us.example.com:5070;transport=tls;region=us")
+
+    def test_what_was_redirected_is_not_redirected_again(self) -> None:
+        first = self.decide(follow_redirects=True)
+        assert isinstance(first, Refused)
+        for here in ("eu", "us"):  # also by a node that sees it another way
+            with self.subTest(here):
+                self.assertIsInstance(self.decide(first.contact, here=here, follow_redirects=True), Accepted)
+
+    def test_served_here(self) -> None:
+        for why, given in (
+            ("it does not follow", {}),
+            ("the nearest is down", {"follow_redirects": True, "down": ("eu",)}),
+            ("it is the nearest", {"follow_redirects": True, "here": "eu"}),
+            ("it is served here only", {"follow_redirects": True, "regions": ("us",)}),
+        ):
+            with self.subTest(why):
+                self.assertIsInstance(self.decide(**given), Accepted)
+
+    def test_served_nowhere_else(self) -> None:
+        sent = self.decide(regions=("eu",))
+        assert isinstance(sent, Refused)
+        self.assertEqual(sent.status, 302)  # whether it follows or not: nothing else is left
+        for uri, down, wanted in (
+            ("sip:alex@host", ("eu",), "trunk acme: it is served in eu only, which does not answer"),
+            ("sip:alex@host;region=us", (), "trunk acme: it is served in eu only, and was sent to us by a redirect"),
+        ):
+            gone = self.decide(uri, down, regions=("eu",))
+            assert isinstance(gone, Refused)
+            self.assertEqual((gone.status, gone.why, gone.detail, gone.contact), (503, "region", wanted, ""))
+            self.assertTrue(gone.retry_after_s)
+
+    def test_whose_trunk_is_suspended_learns_nothing_of_regions(self) -> None:
+        refused = self.decide(active=False, follow_redirects=True)
+        assert isinstance(refused, Refused)
+        self.assertEqual((refused.status, refused.contact), (403, ""))

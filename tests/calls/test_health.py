@@ -5,7 +5,7 @@ from unittest import TestCase
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from smartalex.calls.health import Health, TrunkHealth
+from smartalex.calls.health import Health, RegionHealth, TrunkHealth
 from smartalex.calls.registrar import Way
 from smartalex.errors import LocalError
 from smartalex.sip.headers import Peer
@@ -101,3 +101,41 @@ class Asking(TestCase):
         self.trunks[0] = Trunk("t1", "w1", "acme", "pbx.example.com", active=False)
         self.rounds(2)
         self.assertEqual((self.asked(), self.health.known, self.kept[-1]), (2, {}, {}))
+
+
+class Regions(TestCase):
+    """The nodes of two other regions, one of which is nowhere."""
+
+    def setUp(self) -> None:
+        self.network = Network()
+        self.us, self.eu = Agent(self.network, "192.0.2.1"), Agent(self.network, "192.0.2.9")
+        self.kept: list[dict[str, Any]] = []
+        self.us.ua.locate = lambda uri: succeed((Peer("udp", uri.host, 5060),))
+        nodes = {"eu": "sip:192.0.2.9", "asia": "sip:192.0.2.77"}
+        self.health = RegionHealth(self.network.clock, self.us.ua, nodes, self.us.counters, self.kept.append)
+        self.health.start(10)
+        self.addCleanup(self.health.stop)
+
+    def test_until_it_is_known_to_be_down_it_is_up(self) -> None:
+        self.assertEqual((self.health.up("eu"), self.health.up("asia"), self.health.gauges()["region_up"]), (True, True, {}))
+
+    def test_who_is_silent_is_down_at_the_second_round_that_follows(self) -> None:
+        self.network.run(15)
+        self.assertTrue(self.health.up("asia"))
+        self.network.run(10)
+        self.assertEqual((self.health.up("eu"), self.health.up("asia")), (True, False))
+        self.assertEqual(self.health.gauges()["region_up"], {"eu": 1.0, "asia": 0.0})
+        self.assertEqual(self.kept[-1]["asia"]["detail"], "no answer")
+
+    def test_a_round_fails_once(self) -> None:
+        """Also where SIP gives up (after 32 s) in the middle of a later one."""
+        self.network.run(95)
+        self.assertEqual(self.us.counters.values["region.unanswered", ""], 10)
+
+    def test_who_is_stopping_is_down_and_comes_back(self) -> None:
+        self.eu.on_options = lambda request: 503  # type: ignore[method-assign]
+        self.network.run(15)
+        self.assertFalse(self.health.up("eu"))
+        del self.eu.on_options
+        self.network.run(10)
+        self.assertTrue(self.health.up("eu"))
