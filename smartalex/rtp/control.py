@@ -17,17 +17,21 @@ from smartalex.rtp.rtcp import Compound, Schedule, parse
 READ_S = 0.5
 """The first reports come later; a call that is over by then costs the reactor nothing."""
 
+MOST_WAITED_S = 1.0
+"""A datagram that seems to be older bears no stamp of the kernel's, or its clock was set."""
+
 
 @implementer(IReadDescriptor)
 class Control:
     """Reports go to the port above the peer's RTP, to the one that SDP names, or from RTP's port to RTP's where both share it.
 
     Where the peer's own come from another port of the same host, that is where ours go; after that no other is listened to.
-    `until_s(leg)` are the seconds until its next tick.
+    `until_s(leg)` are the seconds until its next tick; `wall()` is the kernel's clock, in seconds, by which packets are stamped.
     """
 
     __slots__ = (
         "_alarm", "_clock", "_learned", "_leg", "_now", "_random", "_reactor", "_reading", "_schedule", "_socket", "until_s",
+        "wall",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
@@ -50,6 +54,7 @@ class Control:
         self._alarm: IDelayedCall | None = None
         self._schedule = Schedule(now())
         self.until_s: Callable[[Leg], float] = lambda leg: 0.0
+        self.wall: Callable[[], float] = lambda: 0.0
 
     def start(self) -> None:
         """When the leg knows its peer; `begin` is to follow."""
@@ -121,8 +126,8 @@ class Control:
 
     # ------------------------------------------------------------------ in
 
-    def received(self, data: bytes, address: Address) -> None:
-        """One datagram in plain."""
+    def received(self, data: bytes, address: Address, arrival: float = 0.0) -> None:
+        """One datagram in plain; `arrival` is when the kernel had it, where that is known."""
         leg, receiver = self._leg, self._leg.receiver
         if not self._expected(address):
             receiver.strangers += 1
@@ -135,7 +140,7 @@ class Control:
         else:
             if receiver.remote is not None:
                 self._learned = receiver.remote, leg.mux, address
-            leg.rtcp.received(found, self._now())
+            leg.rtcp.received(found, self._now() - self._waited_s(arrival))
 
     def _expected(self, address: Address) -> bool:
         """The peer's host, and from there the one port that it has kept to since it is there."""
@@ -143,6 +148,11 @@ class Control:
         if remote is None or (address[0] != remote[0] and address != self._leg.control_address):
             return False
         return learned is None or learned[:2] != (remote, self._leg.mux) or learned[2] == address
+
+    def _waited_s(self, arrival: float) -> float:
+        """What comes by RTP's port is read by the tick: that is no part of the round trip."""
+        waited_s = self.wall() - arrival
+        return waited_s if 0 < waited_s < MOST_WAITED_S else 0.0
 
     def _is_ours(self, found: Compound, address: Address) -> bool:
         """What we have sent ourselves (RFC 3550 8.2); who has chosen the same SSRC by chance has another name."""

@@ -117,7 +117,7 @@ class Leg:
         self.rtcp = RtcpSession(self.sender.ssrc, f"{random(96):024x}")  # a name of its own for each call (RFC 7022)
         self.mux = False
         self.control_address: Address | None = None
-        self.on_control: Callable[[bytes, Address], None] = lambda data, address: None
+        self.on_control: Callable[[bytes, Address, float], None] = lambda data, address, arrival: None
         self.on_renewing: Callable[[], None] = lambda: None
         self.listening: Listening | None = None
         self.protection: Protection | None = None

@@ -140,7 +140,8 @@ class MediaPlane:
         self._enter(leg, min(self._coming(self._woken), key=lambda n: len(self._slots[n])))
         leg.rtcp.epoch = NTP_EPOCH_S + self._wall() - self._now()
         control = Control(leg, rtcp, self._reactor, self.clock, self._random, self._now)
-        control.until_s, leg.on_control, leg.on_renewing = self._until_s, control.received, control.leave
+        control.until_s, control.wall = self._until_s, self._wall
+        leg.on_control, leg.on_renewing = control.received, control.leave
         reader = self._readers[leg] = Reader(leg, sock, control, self._now, self.fault)
         if self._options.polled:
             leg.poll = reader.poll

@@ -55,7 +55,7 @@ class Receiver:
         self.packets = self.malformed = self.strangers = self.loops = 0
         self.symmetric = self.enabled = True
         self.unprotect: Callable[[memoryview, int, Address], bytes | None] | None = None
-        self.control: Callable[[bytes, Address], None] | None = None
+        self.control: Callable[[bytes, Address, float], None] | None = None
         self.looped: Callable[[int, Address], bool] = _never
 
     def configure(
@@ -92,7 +92,7 @@ class Receiver:
                 return ()
             buffer, size = plain, len(plain)
         if size > 1 and buffer[1] in KINDS and self.control is not None:
-            self.control(bytes(buffer[:size]), address)
+            self.control(bytes(buffer[:size]), address, arrival)
             return ()
         if size >= HEADER_BYTES and buffer[0] == 0x80:
             start, end = HEADER_BYTES, size
