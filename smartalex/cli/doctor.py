@@ -19,7 +19,7 @@ from smartalex.cli.state import json_option, opened, settings, show_json, state_
 from smartalex.config import Config
 from smartalex.doctor import handshake
 from smartalex.doctor.checks import Finding, as_json, findings, healthy
-from smartalex.doctor.facts import Facts, Tls, Way
+from smartalex.doctor.facts import Facts, Tls, Tried, Way
 from smartalex.doctor.history import past
 from smartalex.doctor.lookup import look_up
 from smartalex.doctor.probe import Caller, Probe
@@ -187,7 +187,7 @@ class Visit:
         else:
             peers = (await look_up(reactor, to, "--call", self._config.sip.transports, secrets.randbelow)).targets
         if not peers:
-            raise click.ClickException(f"{to.host} leads nowhere; there can be no test call")
+            return attrs.evolve(facts, call=Tried(str(to), 0, f"{to.host} leads nowhere"))
         target = f"sip:{refer}@{self._trunk.pbx_domain or to.host}" if refer and "@" not in refer else refer or ""
         return attrs.evolve(facts, call=await probe.call(to, peers, to.host, target))
 

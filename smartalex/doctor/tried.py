@@ -12,9 +12,7 @@ NO_CALL = "no test call was placed: give --call with an extension that echoes"
 JITTER_MS, LOSS = 30.0, 0.01
 SLOW_MS = 10_000.0
 
-REFUSALS = {
-    401: "login", 403: "server", 407: "login", 404: "number", 408: "", 480: "", 486: "", 488: "codec", 415: "codec", 606: "codec",
-}  # fmt: skip
+REFUSALS = {488: "codec", 415: "codec", 606: "codec"}
 """What in the PBX answers a call with this."""
 
 
@@ -46,7 +44,8 @@ def answered(facts: Facts) -> Found:
     ours = "" if topic else "the extension of --call, and what the PBX says of this call"
     if call.status in (401, 407):
         ours = f"smartalex trunk set {facts.trunk.name} --register sip:EXTENSION@PBX (the PBX wants a password of us)"
-        topic = ""
+    if call.status == 403:
+        ours = f"calls from {facts.node.host} must be let in by the PBX, and allowed to that extension"
     if call.status in (488, 606, 415) and facts.trunk.srtp == "required":
         topic = "srtp"
     return bad(f"{call.to}: {why}", topic, ours)

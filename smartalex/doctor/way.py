@@ -101,6 +101,10 @@ def options(facts: Facts) -> Found | None:
     agent = next((one.talk.agent for one in heard if one.talk.agent), "")
     said += f" ({agent})" if agent else ""
     lost = some([f"{spelt(one.peer)}: {one.why}" for one in silent])
+    if not heard and facts.call is not None and facts.call.talk.heard:
+        return warn(f"{lost}; but it answers calls", ours="let the PBX answer OPTIONS: else the platform takes it for down")
+    if not heard and any(_handshake(facts, one).level == "bad" for one in facts.tls):
+        return bad(lost, ours="what stands beside tls comes first")
     if not heard:
         return bad(lost, "server" if not facts.trunk.register else "", ours="a firewall between, or the wrong --pbx-domain")
     if silent:
