@@ -69,7 +69,8 @@ def srtp(facts: Facts, call: Tried) -> Found:
     if call.secured:
         clear = any(one.suites for one in call.talk.spoken) and all(peer.transport != "tls" for peer in facts.way.targets)
         if clear:
-            return warn(f"{call.secured}, but its keys went where they can be read", "transport")
+            tls = f"TLS for this trunk, in the PBX too: smartalex trunk set {facts.trunk.name} --transport tls"
+            return warn(f"{call.secured}: they can be read on the way", ours=tls)
         return ok(call.secured)
     if policy == "required":
         return bad(call.not_secured or "audio in clear, and the trunk demands SRTP", "srtp")
