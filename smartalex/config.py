@@ -219,11 +219,18 @@ class RegionsSection(Section):
 
 
 class Dns(Section):
-    name: str = Field(default="", pattern=r"^([a-z0-9_-]+(\.[a-z0-9_-]+)+)?$")
+    name: str = ""
     host: Address = "127.0.0.1"
     port: int = Field(default=53, ge=1, le=65535)
     nameservers: tuple[str, ...] = Field(default=(), strict=False)
     ttl_s: int = Field(default=30, ge=1, le=86_400)
+
+    @field_validator("name")
+    @classmethod
+    def _host_name(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+", value):
+            raise ValueError('must be a name in small letters, such as "sip.example.com", or ""')
+        return value
 
 
 class Vault(Section):

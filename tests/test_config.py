@@ -82,6 +82,20 @@ class Mistakes(TestCase):
             "sip.tls_key: must be given together with sip.tls_certificate", self.wrong('[sip]\ntls_certificate = "x"\n')
         )
 
+    def test_regions(self) -> None:
+        eu = '[regions]\nhere = "eu"\n[regions.known.eu]\nnode = "sip:eu.example.com"\n'
+        for text, wanted in (
+            ('[regions]\nhere = "eu"\n', "regions.known: must have the region of regions.here, 'eu'"),
+            (eu.replace("here", "default"), "regions.known: needs regions.here, which of them this node is in"),
+            (eu.replace("sip:", ""), 'regions.known: must be the SIP URI of a node, such as "sip:eu.voice.example.com"'),
+            (eu + 'networks = ["192.0.2.1/8"]\n', "regions.known: must be networks, such as "),
+            (eu + "place = [91.0, 0.0]\n", "regions.known: must be at most 90, not 91.0"),
+            (eu.replace("known.eu", "known.EU"), "regions.known: must have names of small letters, digits and hyphens; 'EU'"),
+            ('[regions]\nlocator = "atlas"\n', "no IRegionLocator provider is named 'atlas'; installed are: geoip"),
+            ('[dns]\nname = "Example"\n', 'dns.name: must be a name in small letters, such as "sip.example.com"'),
+        ):
+            self.assertIn(wanted, self.wrong(text))
+
     def test_a_section_that_is_none(self) -> None:
         self.assertEqual(self.wrong("\nsip = 5\n"), "FILE:2: sip: must be a section, not 5; write for example [sip]")
 
