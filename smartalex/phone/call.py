@@ -98,7 +98,7 @@ class Line:
         self.ua = UserAgent(self.layer, os.urandom, counters, UserAgentOptions("SmartAlex phone"))
         self.ua.owner = phone
         self.layer.user = HardOfHearing(self.ua, phone.loses)
-        self.plane = MediaPlane(reactor, PlaneOptions(ports=ports), phone, counters, secrets.randbits)
+        self.plane = MediaPlane(reactor, PlaneOptions(ports=ports, address_ipv6="::"), phone, counters, secrets.randbits)
 
     async def close(self) -> None:
         self.plane.stop()
@@ -163,7 +163,7 @@ class Phone(SessionListener):
             line.transports.client_context = tls_context(target)
             self._secure = None if target.insecure or target.certificate else target.uri.host
         line.plane.start()
-        self.leg = line.plane.open()
+        self.leg = line.plane.open(ipv6=":" in address)
         self.leg.meet(target.peer.host)
         self._local = negotiation.Local(address, self.leg.local_port, secrets.randbits(31), 1)
         self._started = self.reactor.seconds()

@@ -113,8 +113,8 @@ class Control:
                 leg.send_control(data)
             elif data is not None:
                 self._socket.sendto(data, self._destination(remote))
-        except OSError:
-            pass  # unreachable just now; the next report tries again
+        except (OSError, TypeError):
+            pass  # unreachable just now, or of another family; the next report tries again
 
     def _destination(self, remote: Address) -> Address:
         learned, signalled = self._learned, self._leg.control_address

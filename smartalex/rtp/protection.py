@@ -134,7 +134,7 @@ def quietly(sock: socket.socket) -> Send:
     def send(data: bytes, address: Address) -> None:
         try:
             sock.sendto(data, address)
-        except OSError:
+        except (OSError, TypeError):  # an address of another family
             pass
 
     return send

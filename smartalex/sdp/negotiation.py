@@ -178,9 +178,11 @@ def _control(media: Media, address: str) -> tuple[str, int] | None:
     if found is None or not 0 < int(found[1]) < 65536:
         return None
     try:
-        return _address(found[2] or address), int(found[1])
+        host = _address(found[2] or address)
+        _same_family(host, address)
     except RemoteError:
         return None
+    return host, int(found[1])
 
 
 def _wants_metrics(theirs: SessionDescription, media: Media) -> bool:

@@ -28,27 +28,27 @@ BEEP_MS = 400
 class Robot(SessionListener):
     """`on_begin`, `on_key` and `on_outcome` are what a test wants to happen; `log` tells what did."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, host: str = "127.0.0.1") -> None:
         self.reactor = reactor
         self.log: list[tuple[str, object]] = []
         self.on_begin: Callable[[], object] = self.beep
         self.on_key: Callable[[str], object] = lambda digit: self.bye()
         self.on_outcome: Callable[[int], object] = lambda status: self.bye()
         self.status = 200
-        self.says = "127.0.0.1"  # where its audio is, in SDP
+        self.says = host  # where its audio is, in SDP
         self.ended: Deferred[None] = Deferred()
         self.heard = bytearray()
         self.session: Session
         self.leg: Leg
         counters = Counters()
         self.transports = Transports(reactor, counters)
-        port = self.transports.listen_udp("127.0.0.1", 0)
-        self.peer = Peer("udp", "127.0.0.1", port.getHost().port)
+        port = self.transports.listen_udp(host, 0)
+        self.peer = Peer("udp", host, port.getHost().port)
         self.timers = TimerQueue(reactor)
         layer = TransactionLayer(self.transports, self.timers, counters, reactor.seconds)
         self.ua = UserAgent(layer, os.urandom, counters, UserAgentOptions())
         self.ua.owner = self
-        self.plane = MediaPlane(reactor, PlaneOptions("127.0.0.1", (25000, 25900)), self, counters, secrets.randbits)
+        self.plane = MediaPlane(reactor, PlaneOptions(host, (25000, 25900)), self, counters, secrets.randbits)
         self.plane.start()
 
     async def stop(self) -> None:

@@ -28,15 +28,18 @@ VOICE = Item("wav", "voice.wav", sine(1000, 330))  # no whole number of frames
 
 class Calls(TestCase):
     timeout = 60
+    host = "127.0.0.1"
 
     def setUp(self) -> None:
-        self.robot = Robot(reactor)
+        self.robot = Robot(reactor, self.host)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.robot.stop()))
         self.shown: list[tuple[str, str]] = []
 
     def place(self, items: list[Item], max_s: float = 30.0, **options: Any) -> Deferred[Result]:
         self.phone = Phone(reactor, PhoneOptions(**options), lambda who, text: self.shown.append((who, text)))
-        target = Target(Uri.parse(f"sip:alex@127.0.0.1:{self.robot.peer.port}"), self.robot.peer)
+        host = self.robot.peer.host
+        uri = f"sip:alex@{f'[{host}]' if ':' in host else host}:{self.robot.peer.port}"
+        target = Target(Uri.parse(uri), self.robot.peer)
 
         async def whole() -> Result:
             result = await self.phone.call(target, items, max_s)
@@ -68,6 +71,15 @@ class Script(Calls):
 
     async def test_a_callee_behind_a_nat_is_heard_and_hears_us(self) -> None:
         self.robot.says = "192.0.2.9"
+        result = await self.place([Item("dtmf", "9")])
+        self.assertIn(("key", "9"), self.robot.log)
+        self.assertGreater(result.rtp["packets_received"], 0)
+
+
+class OverIpv6(Calls):
+    host = "::1"
+
+    async def test_both_hear_each_other(self) -> None:
         result = await self.place([Item("dtmf", "9")])
         self.assertIn(("key", "9"), self.robot.log)
         self.assertGreater(result.rtp["packets_received"], 0)

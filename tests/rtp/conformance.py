@@ -49,6 +49,10 @@ def audio(packets: list[Packet]) -> bytes:
     return b"".join(payloads)
 
 
+class Witness:
+    """Is there as long as the leg whose user it is."""
+
+
 class Case(TestCase):
     """`make(reactor, options, sink, counters, random, now)` gives the plane."""
 
@@ -383,11 +387,12 @@ class Pacing(Case):
         gone = []
         for _ in range(3):
             leg, peer = bench.connected()
+            leg.user = Witness()
+            gone.append(weakref.ref(leg.user))
             leg.play(VOICE)
             leg.send_dtmf("5")
             self.talk(bench, leg, peer, VOICE)
             leg.close()
-            gone.append(weakref.ref(leg))
             bench.sink.frames.clear()
         del leg
         self.assertEqual([reference() for reference in gone], [None] * 3)
@@ -875,6 +880,17 @@ class Control(Case):
         bench.run(8)
         self.assertEqual(len(peer.reports), 0)
         self.assertGreater(len(elsewhere.reports), 0)
+
+    def test_where_no_report_can_be_sent_the_call_goes_on_and_ends(self) -> None:
+        bench = self.bench()
+        for control in (("::1", 5001), ("192.0.2.1", 0)):
+            leg, peer = bench.plane.open(), bench.peer()
+            leg.set_remote(peer.address, peer.port, attrs.evolve(PARAMS, control=control))
+            bench.run(20)
+            leg.close()
+            self.assertEqual(len(peer.packets), leg.stats().packets_sent)
+            bound("127.0.0.1", leg.local_port).close()
+        self.assertEqual(len(bench.plane), 0)
 
     def told(self, peer: Peer, leg: Any, *blocks: rtcp.Block, ssrc: int = 1, bye: bool = False, name: str = "x") -> None:
         """The peer's report, from its own port to ours."""
