@@ -151,11 +151,16 @@ class Learning(Wire):
         good = self.answered(1)
         for n, value in enumerate((
             "", "Digest", "Basic x", good + ', realm="x"', good + ", nonce=1", good + "".join(f", p{p}=1" for p in range(1000)),
-            good.replace(f'realm="{REALM}"', 'realm="pbx"'), good.replace("nc=00000001", "nc2=1"), good.replace("cnonce", "c"),
+            good.replace("nc=00000001", "nc2=1"), good.replace("cnonce", "c"),
         )):  # fmt: skip
             with self.subTest(value=value[-60:]):
                 self.assertEqual(self.statuses(self.invite(100 + n, value)), [401])
         self.assertEqual(self.statuses(self.invite(99, good)), [180, 200], "it was used by none of them")
+
+    def test_our_challenge_answered_for_another_realm_is_refused_and_said(self) -> None:
+        other = self.answered(1).replace(f'realm="{REALM}"', 'realm="pbx"')
+        self.assertEqual(self.statuses(self.invite(100, other)), [403])
+        self.assertIn("pbx", self.verdicts[-1].why)
 
     def test_what_was_not_offered_is_refused(self) -> None:
         good = self.answered(1)
