@@ -27,7 +27,7 @@ from smartalex.errors import ConfigurationError
 from smartalex.interfaces import ICounters
 from smartalex.tenants.workspace import Workspace
 
-LEASE_S = 15.0
+LEASE_S = 14.0
 LOOK_S = 0.5
 CONFIRM_S = 4.0
 """A Redis that knows nothing first hears what nodes hold, for so long."""
